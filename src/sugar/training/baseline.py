@@ -1,0 +1,35 @@
+"""The linear baseline `fc`, trained on the same engine and data as the method that it is compared with."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sugar.datasets.augment import AugmentConfig, augment
+from sugar.datasets.batches import ClipBatch
+from sugar.models.baseline import LinearBaseline
+from sugar.skeleton.layout import JointLayout
+
+
+class BaselineObjective(nn.Module):
+    """Augment, encode, softmax cross-entropy."""
+
+    def __init__(
+        self,
+        *,
+        baseline: LinearBaseline,
+        layout: JointLayout,
+        augmentation: AugmentConfig,
+        frames: int,
+        label_smoothing: float,
+    ) -> None:
+        super().__init__()
+        self.baseline = baseline
+        self.layout, self.augmentation, self.frames = layout, augmentation, frames
+        self.label_smoothing = label_smoothing
+
+    def forward(self, batch: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        joints, frames = augment(batch, self.layout, self.augmentation, self.frames, generator)
+        logits = self.baseline(joints, batch.persons, frames)
+        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        accuracy = (logits.argmax(dim=1) == batch.labels).float().mean()
+        return loss, {"accuracy": accuracy.detach()}

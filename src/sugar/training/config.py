@@ -1,0 +1,87 @@
+"""The configuration of a training run: data, model, stages."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sugar.datasets.augment import AugmentConfig
+from sugar.datasets.protocols import ValidationConfig
+from sugar.models.sugar import ModelConfig
+from sugar.training.engine import LoopConfig
+from sugar.training.instruct import ListConfig
+from sugar.training.optimisation import OptimisationConfig
+
+StageName = Literal["represent", "baseline", "instruct"]
+
+
+@dataclass
+class DataConfig:
+    """What a run trains on."""
+
+    store: str = ""
+    """Folder of the store, made by `sugar data import`."""
+    protocol: str = "nw-ucla-cross-view"
+    """Which clips train and which test."""
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    """Which clips of the training side are held out to choose the fusion's weights."""
+    cache: bool = True
+    """Keep preprocessed clips in memory."""
+
+
+@dataclass
+class KnowledgeConfig:
+    """Which texts supervise."""
+
+    pack: str = "nw_ucla"
+    """A shipped knowledge pack by name, or the path of a pack's YAML file."""
+    kinds: tuple[Literal["motion", "visual"], ...] = ("motion", "visual")
+    """Kinds of texts in stage 1; none trains on class names alone."""
+
+
+@dataclass
+class StageConfig:
+    """How one stage trains."""
+
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Length, batches, precision, checkpoints."""
+    optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
+    """Optimiser and schedule."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Variation of the training clips."""
+
+
+@dataclass
+class BaselineConfig(StageConfig):
+    """How the linear baseline trains."""
+
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes."""
+
+
+@dataclass
+class InstructConfig(StageConfig):
+    """How stage 2 trains."""
+
+    lists: ListConfig = field(default_factory=ListConfig)
+    """How candidate lists are drawn."""
+
+
+@dataclass
+class RunConfig:
+    """A whole run: `sugar train CONFIG.yaml --out RUN`."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """What it trains on."""
+    knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
+    """Which texts supervise."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """What the model is made of."""
+    stages: tuple[StageName, ...] = ("represent", "baseline", "instruct")
+    """Stages to train: `represent` (stage 1), `baseline` (the linear baseline fc), `instruct` (stage 2)."""
+    represent: StageConfig = field(default_factory=StageConfig)
+    """Stage 1."""
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
+    """The linear baseline."""
+    instruct: InstructConfig = field(default_factory=InstructConfig)
+    """Stage 2."""
+    seed: int = 0
+    """Seed of everything random."""

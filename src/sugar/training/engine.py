@@ -1,0 +1,386 @@
+"""One small training loop for every stage: devices, processes, precision, checkpoints, exact resume.
+
+Everything random in a step is a function of (seed, stage, epoch, step, rank), and everything else that the
+step depends on is in the checkpoint. A training that was killed and resumed therefore ends with the weights
+of one that was not, bit for bit on the CPU with the same number of threads.
+"""
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, Protocol, Self
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from sugar.errors import InputError
+from sugar.training.checkpoint import (
+    Checkpoint,
+    TrainingState,
+    check_recipe,
+    checkpoint_path,
+    remove_leftovers,
+)
+from sugar.training.optimisation import OptimisationConfig, learning_rate, trainable_parameters
+from sugar.training.plan import Clips, Plan, loader
+from sugar.training.progress import TrainingLog
+from sugar.training.randomness import random_states, seed_everything, stable_seed
+
+
+class Batch(Protocol):
+    """What ``collate`` makes: anything that moves to a device."""
+
+    def to(self, device: torch.device, /) -> Self: ...
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long and on what a stage trains."""
+
+    epochs: int = 1
+    """Passes over the clips."""
+    batch_size: int = 32
+    """Most clips in one forward pass, over all processes together."""
+    accumulate: int = 1
+    """Forward passes whose gradients make one optimiser step."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Autocast type of the forward pass; fp16 needs a GPU."""
+    compile: bool = False
+    """Compile the objective with torch.compile."""
+    threads: int | None = None
+    """CPU threads of torch; empty: torch's choice. Bit-identical repetition needs the same number."""
+    workers: int = 0
+    """Processes that load clips; 0 loads in the training process, best for clips kept in memory."""
+    checkpoint_seconds: float = 60.0
+    """Longest time between checkpoints."""
+    checkpoint_epochs: int = 1
+    """A checkpoint after every so many epochs as well; 0: by time only."""
+    log_steps: int = 50
+    """A line of metrics every so many optimiser steps of an epoch, and at its end; 0: only at its end."""
+    tensorboard: Literal["auto", "on", "off"] = "auto"
+    """TensorBoard event files: if it is installed, always (an error where it is missing), never."""
+
+    def __post_init__(self) -> None:
+        for field, least in (
+            ("epochs", 1),
+            ("batch_size", 1),
+            ("accumulate", 1),
+            ("threads", 1),
+            ("workers", 0),
+        ):
+            value = getattr(self, field)
+            if value is not None and value < least:
+                raise InputError(f"loop.{field} is {value}: give {least} or more")
+
+    def recipe(self) -> dict[str, Any]:
+        """The settings that change the weights: a training is resumed with the same ones only."""
+        return {key: getattr(self, key) for key in ("epochs", "batch_size", "accumulate", "precision")}
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What ``fit`` tells besides the weights."""
+
+    steps: int
+    """Optimiser steps in all."""
+    seconds: float
+    """Training time, parts before a resume included."""
+    loss: float
+    """Mean of the last line of metrics."""
+    validation: dict[str, float]
+    """Last scores, empty without validation."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the training after its checkpoint was written; it can be resumed."""
+
+
+def fit(
+    objective: nn.Module,
+    dataset: Clips,
+    collate: Callable[[list[Any]], Batch],
+    *,
+    loop: LoopConfig,
+    optimisation: OptimisationConfig,
+    seed: int,
+    folder: Path,
+    resume: bool,
+    name: str,
+    validate: Callable[[], dict[str, float]] | None = None,
+    validate_every: int = 1,
+    recipe: Mapping[str, Any] | None = None,
+) -> FitResult:
+    """Train ``objective`` in place; it ends in evaluation mode with its final (moving-average) weights.
+
+    Args:
+        objective: what the stage trains, a module whose forward is the loss, so that it can be wrapped:
+            ``forward(batch, generator) -> (loss, logs)`` with the mean loss of the batch (a scalar) and further
+            scalars to log, the same keys at every step. ``generator`` (CPU) is seeded for this batch: augmentation
+            and texts are drawn from it. Parameters with ``requires_grad`` must take part in the loss; they and the
+            buffers are kept in checkpoints. Its ``train`` keeps frozen parts in evaluation mode.
+        dataset: clips by position; items must not be random.
+        collate: makes a batch of a list of items.
+        loop: length, batches, precision, checkpoints.
+        optimisation: optimiser, schedule, moving average.
+        seed: of the order of clips and of every random draw.
+        folder: run folder; gets ``checkpoints/<name>.safetensors``, ``metrics.jsonl``,
+            ``tensorboard/<name>/``.
+        resume: go on from the checkpoint if there is one; at once done if it is of a finished training.
+        name: of the stage; stages of one run share the folder.
+        validate: scores of the objective on held-out clips, called on every process, in evaluation mode,
+            without gradients, with the weights that would be the result.
+        validate_every: epochs between validations; the last epoch is always validated; 0: only that.
+        recipe: what else must be the same to resume (JSON-able), such as the objective's config and the
+            data's hash.
+
+    Raises:
+        InputError: a checkpoint is there and ``resume`` is off; it belongs to another recipe or model; the
+            loss or the gradient is not finite.
+        Interrupted: SIGINT or SIGTERM came. A second one ends the process at once.
+    """
+    if not len(dataset):
+        raise InputError(f"{name}: no clips to train on: check the store and the split")
+    if not trainable_parameters(objective):
+        raise ValueError(f"{name}: the objective has no parameter that takes gradients")
+    # Autocast and loss scaling are done here: accelerate fixes one precision per process, but stages may
+    # differ.
+    accelerator = Accelerator(mixed_precision="no")
+    if loop.precision == "fp16" and accelerator.device.type == "cpu":
+        raise InputError("loop.precision is fp16, which needs a GPU: use bf16 or no")
+    plan = Plan(
+        clips=len(dataset),
+        epochs=loop.epochs,
+        batch_size=loop.batch_size,
+        accumulate=loop.accumulate,
+        seed=seed,
+        stage=name,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
+    )
+    settings = {
+        "seed": seed,
+        "clips": plan.clips,
+        "processes": plan.processes,
+        "loop": loop.recipe(),
+        "optimisation": asdict(optimisation),
+        "recipe": dict(recipe or {}),
+    }
+    settings = json.loads(json.dumps(settings))  # as a checkpoint gives it back: tuples are lists
+    path = checkpoint_path(folder, name)
+    saved = None
+    if path.exists():
+        if not resume:
+            raise InputError(f"{path} exists: continue the training with --resume or give another --out")
+        saved = Checkpoint.load(path)
+        check_recipe(path, saved.scalars["recipe"], settings)
+    remove_leftovers(path)
+    accelerator.wait_for_everyone()  # all have looked before one writes
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(loop.threads or threads)
+    try:
+        model = accelerator.prepare_model(torch.compile(objective) if loop.compile else objective)
+        state = TrainingState(objective, optimisation, fp16=loop.precision == "fp16")
+        if saved is not None:
+            state.load(saved, path, rank=plan.rank)
+        if saved is None or not saved.scalars["finished"]:
+            log = TrainingLog(
+                folder,
+                stage=name,
+                step=state.step,
+                steps=plan.steps,
+                epochs=plan.epochs,
+                tensorboard=loop.tensorboard,
+                enabled=accelerator.is_main_process,
+            )
+            training = _Training(
+                accelerator=accelerator,
+                objective=objective,
+                model=model,
+                state=state,
+                plan=plan,
+                loop=loop,
+                optimisation=optimisation,
+                validate=validate,
+                validate_every=validate_every,
+                path=path,
+                settings=settings,
+            )
+            with log, _stop_signals() as stopped:
+                training.run(iter(loader(dataset, collate, plan, state.step, loop.workers)), log, stopped)
+    finally:
+        torch.set_num_threads(threads)
+    objective.eval()
+    return FitResult(steps=state.step, seconds=state.seconds, loss=state.loss, validation=state.validation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """What one call of ``fit`` works with; ``model`` is the objective as it is called (compiled, in DDP)."""
+
+    accelerator: Accelerator
+    objective: nn.Module
+    model: nn.Module
+    state: TrainingState
+    plan: Plan
+    loop: LoopConfig
+    optimisation: OptimisationConfig
+    validate: Callable[[], dict[str, float]] | None
+    validate_every: int
+    path: Path
+    settings: dict[str, Any]
+
+    def run(self, batches: Iterator[Batch], log: TrainingLog, stopped: Callable[[], bool]) -> None:
+        """Train from the state's step to the end."""
+        state, plan, loop = self.state, self.plan, self.loop
+        if state.step == 0:
+            self.save()
+        self.objective.train()
+        last_save = time.monotonic()
+        clips, clip_seconds = 0, 0.0  # since the last line of metrics, without validation and checkpoints
+        while state.step < plan.steps:
+            started = time.monotonic()
+            epoch, within = divmod(state.step, plan.steps_per_epoch)
+            wishes = (started - last_save >= loop.checkpoint_seconds, stopped())
+            values, (save, stop) = self.step(batches, epoch, wishes)
+            epoch_ends = within + 1 == plan.steps_per_epoch
+            clips += plan.clips_of(state.step - 1)
+            clip_seconds += time.monotonic() - started
+            state.add(values)
+            log.advance(
+                epoch=epoch + 1, step=state.step, loss=values["loss"], clips_per_s=clips / clip_seconds
+            )
+            if epoch_ends or (loop.log_steps and (within + 1) % loop.log_steps == 0):
+                line = state.take_means() | {"clips_per_s": clips / clip_seconds}
+                clips, clip_seconds = 0, 0.0
+                if epoch_ends:
+                    line |= self.validation(epoch + 1)
+                    log.epoch_line(epoch=epoch + 1, values=line)
+                log.event(epoch=epoch + 1, step=state.step, values=line)
+            state.seconds += time.monotonic() - started
+            if state.step == plan.steps:
+                break
+            epoch_save = epoch_ends and loop.checkpoint_epochs and (epoch + 1) % loop.checkpoint_epochs == 0
+            if save or stop or epoch_save:
+                self.save()
+                last_save = time.monotonic()
+            if stop:
+                where = f"epoch {epoch + 1}, step {state.step} of {plan.steps}"
+                raise Interrupted(f"{plan.stage}: interrupted at {where}: resume with --resume")
+        if state.average is not None:
+            state.average.apply()
+        self.save(finished=True)
+
+    def step(
+        self, batches: Iterator[Batch], epoch: int, wishes: tuple[bool, bool]
+    ) -> tuple[dict[str, float], tuple[bool, bool]]:
+        """One optimiser step. Returns values to log, and what all processes then do: (save, stop)."""
+        state, plan, optimizer = self.state, self.plan, self.state.optimizer
+        rate = learning_rate(self.optimisation, state.step, plan.steps, epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        tensors = self.backward(batches, epoch)
+        if self.optimisation.clip_norm:
+            state.scaler.unscale_(optimizer)
+            parameters = trainable_parameters(self.objective).values()
+            norm = nn.utils.clip_grad_norm_(parameters, self.optimisation.clip_norm)
+            tensors["gradient_norm"] = norm.detach().float()
+
+        # Reading values waits for the device: all are read at once, and every process gets the same, lest one
+        # stops while the others wait for it.
+        device = self.accelerator.device
+        told = torch.stack([*tensors.values(), *torch.tensor(wishes, dtype=torch.float32, device=device)])
+        *numbers, save, stop = torch.as_tensor(self.accelerator.reduce(told, "mean")).tolist()
+        values = dict(zip(tensors, numbers, strict=True))
+        for key in ("loss", "gradient_norm"):
+            # Under fp16 the scaler expects gradients that overflow, and skips their step.
+            scaled = key == "gradient_norm" and state.scaler.is_enabled()
+            if not math.isfinite(values.get(key, 0.0)) and not scaled:
+                where = f"epoch {epoch + 1}, step {state.step + 1}"
+                raise InputError(
+                    f"{plan.stage}: {key} is {values[key]} at {where}: lower optimisation.learning_rate"
+                    f" (now {rate:.3g}), clip harder or train in loop.precision no"
+                )
+
+        state.scaler.step(optimizer)
+        state.scaler.update()
+        optimizer.zero_grad()
+        state.step += 1
+        if state.average is not None:
+            state.average.update(state.step)
+        return values | {"learning_rate": rate}, (save > 0, stop > 0)
+
+    def backward(self, batches: Iterator[Batch], epoch: int) -> dict[str, Tensor]:
+        """Gradients of one step, over its forward passes. Returns the loss and what the objective logs."""
+        state, plan, accelerator = self.state, self.plan, self.accelerator
+        device, precision = accelerator.device, self.loop.precision
+        autocast_type = torch.float16 if precision == "fp16" else torch.bfloat16
+        passes = plan.passes(state.step)
+        totals: dict[str, Tensor] = {}
+        for number, (_, share) in enumerate(passes):
+            batch = next(batches).to(device)
+            where = (plan.seed, plan.stage, epoch, state.step, number, plan.rank)
+            seed_everything(stable_seed("model", *where))  # dropout draws from the global generators
+            generator = torch.Generator().manual_seed(stable_seed("objective", *where))
+            last = number == len(passes) - 1
+            with nullcontext() if last else accelerator.no_sync(self.model):
+                with torch.autocast(device.type, dtype=autocast_type, enabled=precision != "no"):
+                    loss, extra = self.model(batch, generator)
+                accelerator.backward(state.scaler.scale(loss * share))
+            for key, value in {"loss": loss, **extra}.items():
+                total = totals.get(key, torch.zeros((), device=device))
+                totals[key] = total + share * value.detach().float()
+        return totals
+
+    def validation(self, epoch: int) -> dict[str, float]:
+        """Scores after ``epoch`` (from 1) where they are due, else nothing."""
+        due = epoch == self.plan.epochs or (self.validate_every and epoch % self.validate_every == 0)
+        if self.validate is None or not due:
+            return {}
+        self.objective.eval()
+        average = self.state.average
+        with torch.no_grad(), average.applied() if average is not None else nullcontext():
+            self.state.validation = self.validate()
+        self.objective.train()
+        return {f"validation/{key}": value for key, value in self.state.validation.items()}
+
+    def save(self, *, finished: bool = False) -> None:
+        """Write the checkpoint; every process calls it, the main one writes."""
+        accelerator = self.accelerator
+        states = {f"{self.plan.rank}.{name}": state for name, state in random_states().items()}
+        if accelerator.num_processes > 1:
+            states = {name: state for part in gather_object([states]) for name, state in part.items()}
+        if accelerator.is_main_process:
+            self.state.checkpoint(self.settings, states, finished=finished).save(self.path)
+        accelerator.wait_for_everyone()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came inside the block; a second one does what it did before."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield lambda: False
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        signal.signal(number, previous[number])
+
+    previous = {n: signal.getsignal(n) or signal.SIG_DFL for n in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, note)
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

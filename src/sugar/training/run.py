@@ -1,0 +1,219 @@
+"""One run: knowledge, stage 1, baseline, stage 2, the fusion's weights, and the run folder."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sugar.config import as_plain, parse_config, read_yaml, write_config
+from sugar.datasets.batches import ClipDataset, collate
+from sugar.datasets.protocols import Split, get_protocol, split
+from sugar.datasets.store import Store
+from sugar.errors import InputError
+from sugar.evaluation.fusion import fit_fusion
+from sugar.evaluation.recognize import score_clips
+from sugar.knowledge.bank import TextBank, build_bank
+from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
+from sugar.knowledge.pack import KnowledgePack, load_pack
+from sugar.models.sugar import FUSED_SCORERS, Sugar
+from sugar.training.baseline import BaselineObjective
+from sugar.training.config import RunConfig, StageConfig
+from sugar.training.engine import Objective, fit, stable_seed
+from sugar.training.environment import environment, write_environment
+from sugar.training.instruct import InstructObjective
+from sugar.training.represent import RepresentObjective
+
+
+def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
+    """Train what ``config.stages`` names and write the run folder ``out``.
+
+    Args:
+        resume: go on where a run of the same config stopped; a finished run is only loaded and saved again.
+
+    Raises:
+        InputError: the store, pack, LLM or config is not as it must be; `out` exists and ``resume`` is off, or
+            belongs to another config.
+        Interrupted: a signal came; the run can be resumed.
+    """
+    out = Path(out)
+    check_out(config, out, resume)
+    run = Run(config, out, resume)
+    for stage in config.stages:
+        {"represent": run.represent, "baseline": run.baseline, "instruct": run.instruct}[stage]()
+    return run.finish()
+
+
+def check_out(config: RunConfig, out: Path, resume: bool) -> None:
+    """Refuse to mix two runs in one folder."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not resume:
+        raise InputError(f"{out}: exists; continue that run with --resume or give another --out")
+    saved = parse_config(RunConfig, read_yaml(out / "config.yaml"), where=str(out / "config.yaml"))
+    if (changed := _first_difference(as_plain(saved), as_plain(config))) is not None:
+        raise InputError(f"{out}: was started with another {changed}; resume with the same config, or use another --out")
+
+
+def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
+    for key in old.keys() | new.keys():
+        if old.get(key) != new.get(key):
+            if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
+                return _first_difference(old[key], new[key], f"{prefix}{key}.")
+            return f"{prefix}{key} ({old.get(key)!r}, now {new.get(key)!r})"
+    return None
+
+
+class Run:
+    """The parts that the stages of one run share."""
+
+    def __init__(self, config: RunConfig, out: Path, resume: bool) -> None:
+        self.config, self.out, self.resume = config, out, resume
+        self.store = Store.open(config.data.store)
+        self.split: Split = split(self.store, get_protocol(config.data.protocol), config.data.validation)
+        self.pack = load_pack(config.knowledge.pack)
+        self.classes = [
+            name for i, name in enumerate(self.store.classes) if (self.store.labels[self.split.train] == i).any()
+        ]
+        if tuple(self.classes) != self.store.classes:
+            missing = next(name for name in self.store.classes if name not in self.classes)
+            raise InputError(f"store {self.store.path}: class {missing!r} has no training clip in this protocol")
+        bank = knowledge_bank(config, self.pack, self.classes)
+        self._seed("model")
+        self.model = Sugar(config=config.model, layout=self.store.layout, classes=self.classes, bank=bank)
+        self.dataset = ClipDataset(
+            self.store, self.split.train, config.model.preprocess, cache=config.data.cache
+        )
+        self.record = environment(seed=config.seed, store_hash=self.store.hash)
+        write_config(config, out / "config.yaml")
+
+    def represent(self) -> None:
+        """Stage 1: the encoder learns from the knowledge texts."""
+        stage, model = self.config.represent, self.model
+        objective = RepresentObjective(
+            encoder=model.encoder,
+            alignment=model.alignment,
+            bank=model.bank,
+            layout=self.store.layout,
+            augmentation=stage.augment,
+            frames=self.config.model.frames,
+        )
+        self._fit(objective, stage, "represent", self._validation("text"))
+
+    def baseline(self) -> None:
+        """The linear baseline `fc`."""
+        stage = self.config.baseline
+        self._seed("baseline")
+        objective = BaselineObjective(
+            baseline=self.model.add_baseline(),
+            layout=self.store.layout,
+            augmentation=stage.augment,
+            frames=self.config.model.frames,
+            label_smoothing=stage.label_smoothing,
+        )
+        self._fit(objective, stage, "baseline", self._validation("fc"))
+
+    def instruct(self) -> None:
+        """Stage 2: bridge and adapters learn to read action tokens; the LLM's own weights must not change."""
+        stage = self.config.instruct
+        self._seed("instruct")
+        bridge, language = self.model.add_language()
+        before = language.base_hash()
+        objective = InstructObjective(
+            encoder=self.model.encoder,
+            bridge=bridge,
+            language=language,
+            names=self.classes,
+            descriptions=[self.pack[name].descriptions for name in self.classes],
+            layout=self.store.layout,
+            augmentation=stage.augment,
+            frames=self.config.model.frames,
+            lists=stage.lists,
+        )
+        self._fit(objective, stage, "instruct", self._validation("llm"))
+        after = language.base_hash()
+        if before != after:
+            raise RuntimeError("the LLM's pre-trained weights changed in training")
+        llm = {"name": self.config.model.language.name, "revision": self.config.model.language.revision}
+        self.record["llm"] = llm | {"hash_before": before, "hash_after": after}
+
+    def finish(self) -> Sugar:
+        """Choose the fusion's weights on validation clips and write the run folder."""
+        model = self.model
+        if len(self.split.validation) and "instruct" in self.config.stages:
+            scores = score_clips(model, self.store, self.split.validation, self.classes)
+            fused = {name: scores[name] for name in FUSED_SCORERS}
+            model.fusion = fit_fusion(fused, self.store.labels[self.split.validation])
+        write_environment(self.out, self.record)
+        model.save(self.out)
+        return model.eval()
+
+    def _fit(
+        self,
+        objective: Objective,
+        stage: StageConfig,
+        name: str,
+        validate: Callable[[], dict[str, float]] | None,
+    ) -> None:
+        fit(
+            objective,
+            self.dataset,
+            collate,
+            loop=stage.loop,
+            optimisation=stage.optimisation,
+            seed=self.config.seed,
+            folder=self.out,
+            resume=self.resume,
+            name=name,
+            validate=validate,
+            validate_every=0,
+            recipe={
+                "store": self.store.hash,
+                "model": as_plain(self.config.model),
+                "knowledge": self.model.bank.fingerprint,
+                "augment": asdict(stage.augment),
+            },
+        )
+
+    def _validation(self, scorer: str) -> Callable[[], dict[str, float]] | None:
+        """Accuracy of one scorer on the validation clips, for the log; nothing is chosen by it."""
+        if not len(self.split.validation):
+            return None
+
+        def validate() -> dict[str, float]:
+            scores = score_clips(self.model, self.store, self.split.validation, self.classes, only=(scorer,))
+            correct = scores[scorer].argmax(axis=1) == self.store.labels[self.split.validation]
+            return {f"{scorer}_top1": float(np.mean(correct))}
+
+        return validate
+
+    def _seed(self, part: str) -> None:
+        torch.manual_seed(stable_seed(self.config.seed, "init", part))
+
+
+def knowledge_bank(config: RunConfig, pack: KnowledgePack, classes: list[str]) -> TextBank:
+    """The texts that supervise stage 1.
+
+    Raises:
+        InputError: the pack lacks a class of the store.
+    """
+    missing = [name for name in classes if name not in pack]
+    if missing:
+        raise InputError(
+            f"knowledge pack {config.knowledge.pack}: no texts of class {missing[0]!r} ({len(missing)} missing); "
+            "add them or give the pack of this data set"
+        )
+    encoder = load_text_encoder(config.model.text_encoder)
+    kinds = config.knowledge.kinds or ("name",)
+    return build_bank(pack, classes, encoder, kinds, EmbeddingCache())
+
+
+def run_summary(out: Path) -> dict[str, Any]:
+    """What a report says of the run it evaluates: config and environment."""
+    return {
+        "config": read_yaml(out / "config.yaml"),
+        "environment": json.loads((out / "environment.json").read_text(encoding="utf-8")),
+    }

@@ -1,0 +1,138 @@
+"""Both encoders keep one interface: time kept, absent persons and padding without effect."""
+
+import pytest
+import torch
+
+from sugar.models.encoders import CTRGCN, CTRGCNConfig, Encoder
+from sugar.models.encoders.graph import adjacency_subsets, bone_vectors, motion, parent_indices
+from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
+
+
+def ctrgcn(layout: JointLayout) -> Encoder:
+    config = CTRGCNConfig(channels=(16, 32, 32), temporal_strides=(1, 2, 2))
+    return CTRGCN(layout=layout, config=config)
+
+
+BUILDERS = [ctrgcn]
+
+
+def clips(layout: JointLayout, length: int = 24, persons: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(3, length, persons, layout.num_joints, 3, generator=generator)
+
+
+PRESENT = torch.tensor([[True, False], [True, True], [False, True]])
+
+
+@pytest.fixture(params=BUILDERS, ids=lambda build: build.__name__)
+def build(request: pytest.FixtureRequest):
+    torch.manual_seed(0)
+    return request.param
+
+
+@pytest.mark.parametrize("layout", [KINECT20, NTU25], ids=lambda layout: layout.name)
+def test_time_is_kept_and_every_weight_learns(build, layout: JointLayout) -> None:
+    encoder = build(layout)
+    tokens, mask = encoder(clips(layout), PRESENT)
+    assert tokens.shape == (3, mask.shape[1], encoder.out_channels)
+    assert 24 // 8 <= mask.shape[1] <= 24
+    assert mask.dtype == torch.bool
+    assert mask.all()
+    (tokens * torch.randn_like(tokens)).sum().backward()
+    silent = [name for name, weight in encoder.named_parameters() if weight.grad is None]
+    assert silent == []
+    moving = [name for name, weight in encoder.named_parameters() if weight.grad is not None and weight.grad.any()]
+    assert len(moving) > len(list(encoder.parameters())) // 2
+
+
+def test_absent_persons_do_not_matter(build) -> None:
+    encoder = build(KINECT20).eval()
+    joints = clips(KINECT20)
+    other = joints.clone()
+    other[0, :, 1] = 100.0
+    other[2, :, 0] = -100.0
+    torch.testing.assert_close(encoder(joints, PRESENT)[0], encoder(other, PRESENT)[0])
+
+
+def test_absent_persons_reach_no_batch_statistic(build) -> None:
+    encoder = build(KINECT20).train()
+    joints = clips(KINECT20)
+    joints[0, :, 1] = 1e4
+    tokens, _ = encoder(joints, PRESENT)
+    assert tokens.abs().max() < 1e3
+    assert all(buffer.abs().max() < 1e3 for buffer in encoder.buffers())
+
+
+def test_order_of_persons_does_not_matter(build) -> None:
+    encoder = build(KINECT20).eval()
+    joints = clips(KINECT20)
+    tokens, _ = encoder(joints, PRESENT)
+    swapped, _ = encoder(joints.flip(2), PRESENT.flip(1))
+    torch.testing.assert_close(tokens, swapped)
+
+
+def test_a_clip_without_persons_gives_zeros(build) -> None:
+    encoder = build(KINECT20).eval()
+    nobody = PRESENT.clone()
+    nobody[1] = False
+    tokens, _ = encoder(clips(KINECT20), nobody)
+    assert not tokens[1].any()
+    assert tokens.isfinite().all()
+
+
+@pytest.mark.parametrize("valid", [1, 9, 16])
+def test_padding_does_not_change_valid_tokens(build, valid: int) -> None:
+    encoder = build(KINECT20).eval()
+    joints = clips(KINECT20, length=24)
+    frames = torch.arange(24).expand(3, -1) < valid
+    alone, _ = encoder(joints[:, :valid], PRESENT)
+    padded, mask = encoder(joints, PRESENT, frames)
+    assert mask.sum(1).tolist() == [alone.shape[1]] * 3
+    torch.testing.assert_close(padded[:, : alone.shape[1]], alone, rtol=1e-4, atol=1e-5)
+    assert not padded[:, alone.shape[1] :].any()
+
+
+def test_bfloat16_autocast_agrees(build) -> None:
+    encoder = build(KINECT20).eval()
+    exact, _ = encoder(clips(KINECT20), PRESENT)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough, _ = encoder(clips(KINECT20), PRESENT)
+    assert (rough.float() - exact).norm() < 0.05 * exact.norm()
+
+
+def test_batch_order_does_not_matter(build) -> None:
+    encoder = build(KINECT20).eval()
+    joints = clips(KINECT20)
+    order = torch.tensor([2, 0, 1])
+    tokens, _ = encoder(joints, PRESENT)
+    again, _ = encoder(joints[order], PRESENT[order])
+    torch.testing.assert_close(tokens[order], again)
+
+
+def test_published_size_of_ctrgcn() -> None:
+    parameters = sum(weight.numel() for weight in CTRGCN(layout=NTU25).parameters())
+    assert 1.4e6 < parameters < 1.5e6
+
+
+def test_ctrgcn_needs_a_stride_per_block() -> None:
+    with pytest.raises(ValueError, match="same length"):
+        CTRGCN(layout=KINECT20, config=CTRGCNConfig(channels=(16,), temporal_strides=(1, 2)))
+
+
+def test_adjacency_rows_are_normalised() -> None:
+    subsets = adjacency_subsets(KINECT20)
+    assert subsets.shape == (3, 20, 20)
+    sums = subsets.sum(-1)
+    assert ((sums == 0) | (sums - 1).abs().lt(1e-6)).all()
+    assert int((subsets[1] > 0).sum()) == int((subsets[2] > 0).sum()) == 19
+
+
+def test_bones_add_up_and_motion_looks_back() -> None:
+    joints = clips(KINECT20)[:, :, 0]
+    parents = parent_indices(KINECT20)
+    bones = bone_vectors(joints, parents)
+    assert not bones[..., KINECT20.root, :].any()
+    torch.testing.assert_close(bones + joints[..., parents, :], joints)
+    later = joints.clone()
+    later[:, 10:] += 1.0
+    torch.testing.assert_close(motion(joints)[:, :10], motion(later)[:, :10])
