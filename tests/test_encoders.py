@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sugar.models.encoders import CTRGCN, CTRGCNConfig, Encoder
+from sugar.models.encoders import CTRGCN, CTRGCNConfig, Encoder, PatchGCN
 from sugar.models.encoders.graph import adjacency_subsets, bone_vectors, motion, parent_indices
 from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
 
@@ -13,7 +13,11 @@ def ctrgcn(layout: JointLayout) -> Encoder:
     return CTRGCN(layout=layout, config=config)
 
 
-BUILDERS = [ctrgcn]
+def patchgcn(layout: JointLayout) -> Encoder:
+    return PatchGCN(layout=layout)
+
+
+BUILDERS = [ctrgcn, patchgcn]
 
 
 def clips(layout: JointLayout, length: int = 24, persons: int = 2) -> torch.Tensor:
@@ -41,7 +45,9 @@ def test_time_is_kept_and_every_weight_learns(build, layout: JointLayout) -> Non
     (tokens * torch.randn_like(tokens)).sum().backward()
     silent = [name for name, weight in encoder.named_parameters() if weight.grad is None]
     assert silent == []
-    moving = [name for name, weight in encoder.named_parameters() if weight.grad is not None and weight.grad.any()]
+    moving = [
+        name for name, weight in encoder.named_parameters() if weight.grad is not None and weight.grad.any()
+    ]
     assert len(moving) > len(list(encoder.parameters())) // 2
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from sugar.errors import InputError
 from sugar.files import write_text
@@ -19,34 +19,48 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 Config = TypeVar("Config")
 
 
-def config_parser(kind: type, program: str = "config", description: str | None = None) -> ArgumentParser:
-    """A parser whose flags are the fields of the dataclass ``kind`` (nested ones with dots)."""
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False, prog=program, description=description)
+def add_config(parser: ArgumentParser, kind: type) -> None:
+    """Give ``parser`` the fields of the dataclass ``kind`` as flags (nested ones with dots)."""
     parser.add_class_arguments(kind, None)
-    return parser
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def parse_config(
+    kind: type[Config],
+    values: Mapping[str, Any],
+    *,
+    where: str,
+    parser: ArgumentParser | None = None,
+    arguments: Sequence[str] = (),
+) -> tuple[Config, Namespace]:
+    """Build the dataclass ``kind`` from nested ``values`` (a YAML file), overridden by command line ``arguments``.
 
+    Args:
+        where: what the values come from, for messages.
+        parser: a command's parser that has ``kind``'s flags among others; None: these flags alone.
 
-def parse_config(kind: type[Config], values: Mapping[str, Any], *, where: str, flags: Sequence[str] = ()) -> Config:
-    """Build ``kind`` from nested ``values``, then from ``flags`` such as ``["--represent.loop.epochs", "3"]``.
+    Returns:
+        the config and all parsed arguments.
 
     Raises:
         InputError: an unknown key or a value of the wrong type; names ``where`` and the key.
     """
-    parser = config_parser(kind)
+    fields = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    add_config(fields, kind)
     try:
-        parsed = parser.parse_object(dict(values), defaults=True)
-    except ArgumentError as error:
+        from_file = fields.parse_object(dict(values), defaults=True)
+        fields.instantiate(from_file)  # a wrong file is told apart from a wrong flag
+    except (ArgumentError, InputError) as error:
         raise InputError(f"{where}: {_one_line(error)}") from error
     try:
-        parsed = parser.parse_args(list(flags), namespace=parsed)
-        built = parser.instantiate(parsed)
-    except ArgumentError as error:
+        parsed = (parser or fields).parse_args(list(arguments), namespace=from_file)
+        built = (parser or fields).instantiate(parsed)
+    except (ArgumentError, InputError) as error:
         raise InputError(f"command line: {_one_line(error)}") from error
-    return kind(**{field.name: built[field.name] for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+    return kind(**{field.name: built[field.name] for field in dataclasses.fields(kind)}), built  # type: ignore[arg-type]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

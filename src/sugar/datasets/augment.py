@@ -73,9 +73,11 @@ def augment(
     if config.mirror:
         flip = draw.between(0, 1) < config.mirror
         joints = mirror_batch(joints, layout, flip)
-    joints = _linear_map(joints, _random_matrices(layout, config, draw))
+    # A caller may be inside autocast, whose bfloat16 products would round the coordinates to three digits.
+    with torch.autocast(joints.device.type, enabled=False):
+        joints = _linear_map(joints, _random_matrices(layout, config, draw))
     if config.jitter:
-        # Without joints, absent persons and dropped measurements must stay exactly zero.
+        # What was not measured stays exactly zero.
         noise = draw.normal(joints.shape) * config.jitter
         joints = torch.where((joints != 0).any(-1, keepdim=True), joints + noise, joints)
     if config.joint_drop:

@@ -111,7 +111,9 @@ def _parse(content: bytes, name: str, *, named_by_protocol: bool) -> SkeletonCli
     if label is not None and "label" in data and data["label"] != CLASSES.index(label) + 1:
         raise InputError(f"{name}: its label {data['label']} contradicts its file name ({label})")
     try:
-        joints = np.array(data["skeletons"], dtype=np.float64)
+        # What is too large for float32 becomes infinite here; the clip then says where it stands.
+        with np.errstate(over="ignore"):
+            joints = np.array(data["skeletons"], dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}: {_first_fault(data['skeletons'])}") from None
     if len(joints) == 0:

@@ -229,6 +229,8 @@ class Store:
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
         numbers = ("label", *COLUMNS, "frames", "persons")
         self._columns = {n: table.column(n).fill_null(-1).to_numpy().astype(np.int64) for n in numbers}
+        for values in self._columns.values():
+            values.setflags(write=False)
         self._fps = table.column("fps").to_numpy()
         self.clip_ids: tuple[str, ...] = tuple(table.column("clip_id").to_pylist())
         self._index = {clip_id: i for i, clip_id in enumerate(self.clip_ids)}

@@ -11,7 +11,7 @@ from rich.progress import track
 from sugar.datasets.batches import ClipDataset, collate
 from sugar.datasets.store import Store
 from sugar.errors import InputError
-from sugar.models.sugar import Sugar
+from sugar.models.sugar import SCORERS, Sugar
 
 Table = npt.NDArray[np.float64]
 
@@ -22,8 +22,8 @@ def score_clips(
     indices: npt.NDArray[np.int64],
     candidates: Sequence[str],
     *,
+    scorers: Sequence[str] = SCORERS,
     batch_size: int = 64,
-    precision: str = "no",
 ) -> dict[str, Table]:
     """Log-probabilities ``[N, K]`` over the candidates by scorer, in the order of ``indices``.
 
@@ -45,8 +45,7 @@ def score_clips(
     console = Console(stderr=True)
     for piece in track(pieces, "scoring", console=console, transient=True, disable=not console.is_terminal):
         batch = collate([dataset[int(i)] for i in piece]).to(model.device)
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
-            scores = model.score(batch, candidates)
+        scores = model.score(batch, candidates, scorers)
         for scorer, table in scores.items():
             parts.setdefault(scorer, []).append(table.double().cpu())
     back = np.argsort(order, kind="stable")
@@ -58,16 +57,16 @@ def describe_clips(
     store: Store,
     indices: npt.NDArray[np.int64],
     candidates: Sequence[str],
-    labels: Sequence[str],
+    labels: Sequence[str] | None,
     *,
     batch_size: int = 32,
 ) -> list[str]:
-    """What the LLM says of each clip after its recognised label; `labels` has one name per index."""
+    """What the LLM says of each clip: after its recognised label, one per index, or freely (``labels`` None)."""
     model.eval()
     dataset = ClipDataset(store, indices, model.config.preprocess, cache=False)
     texts: list[str] = []
     for start in range(0, len(indices), batch_size):
         stop = min(start + batch_size, len(indices))
         batch = collate([dataset[i] for i in range(start, stop)]).to(model.device)
-        texts += model.describe(batch, candidates, labels[start:stop])
+        texts += model.describe(batch, candidates, None if labels is None else labels[start:stop])
     return texts

@@ -14,7 +14,8 @@ from torch.nn.functional import normalize
 
 from sugar.errors import InputError
 from sugar.files import atomic_folder
-from sugar.knowledge.embed import EmbeddingCache, TextEncoder, embed_texts
+from sugar.knowledge.cache import EmbeddingCache
+from sugar.knowledge.embed import TextEncoder, embed_texts
 from sugar.knowledge.pack import ClassKnowledge, KnowledgePack
 
 Kind = Literal["name", "motion", "visual", "description", "motion_sentence"]
@@ -59,6 +60,33 @@ class TextBank:
         wanted = [self.names.index(name) for name in names]
         rows = [row for index in wanted for row in (self.classes == index).nonzero().flatten().tolist()]
         return self._rows(rows, tuple(names))
+
+    def replaced_by(self, other: "TextBank") -> "TextBank":
+        """This bank with the texts of the classes that ``other`` has too taken from there, class by class.
+
+        Raises:
+            InputError: the two were embedded by different text encoders.
+        """
+        if other.fingerprint != self.fingerprint:
+            raise InputError(
+                f"text bank: made by {other.encoder}, the new texts by {self.encoder}; use the same text encoder"
+            )
+        device = self.embeddings.device
+        rows = [
+            (bank, row, index)
+            for index, name in enumerate(self.names)
+            for bank in [other if name in other.names else self]
+            for row in (bank.classes == bank.names.index(name)).nonzero().flatten().tolist()
+        ]
+        return TextBank(
+            torch.stack([bank.embeddings[row].to(device) for bank, row, _ in rows]),
+            torch.tensor([index for _, _, index in rows], device=device),
+            tuple(bank.kinds[row] for bank, row, _ in rows),
+            tuple(bank.texts[row] for bank, row, _ in rows),
+            self.names,
+            self.encoder,
+            self.fingerprint,
+        )
 
     def prototypes(self) -> Tensor:
         """One vector a class: the mean of its texts, unit norm, ``[K, d]``.
@@ -200,8 +228,8 @@ def build_bank(
     rows: list[tuple[int, Kind, str]] = []
     for index, name in enumerate(names):
         entry = pack[name] if pack is not None and name in pack else None
-        texts = [(kind, text) for kind in kinds for text in _texts_of(name, entry, kind)]
-        rows += [(index, kind, text) for kind, text in texts or [("name", name_only([name])[0])]]
+        known = [(kind, text) for kind in kinds for text in _texts_of(name, entry, kind)]
+        rows += [(index, kind, text) for kind, text in known or [("name", name_only([name])[0])]]
     texts = tuple(text for _, _, text in rows)
     return TextBank(
         embeddings=embed_texts(texts, encoder, cache),

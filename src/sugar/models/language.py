@@ -36,12 +36,12 @@ class _Inputs:
 class LanguageModel(nn.Module):
     """A causal LM whose pre-trained weights stay frozen, with action tokens in its prompt.
 
-    Action tokens are ``[B, Q, H]``, H = `width`; an ``action_mask`` ``[B, Q]`` leaves out those that are False.
-    Each is scaled to the mean root-mean-square of the LLM's own token embeddings: a bridge's fresh output may
+    Action tokens are ``[B, Q, H]``, H = `width`; an ``action_mask`` ``[B, Q]`` leaves out some. Each
+    is scaled to the mean root-mean-square of the LLM's own token embeddings: a bridge's fresh output may
     be 50 times larger than what the first layers were trained on. The scale is a constant of the LLM, so that
     nothing has to be stored, and with LoRA off nothing here is trained.
 
-    A candidate list is one ``Sequence[str]`` for the whole batch, but for `loss`: there each sample has its own.
+    A candidate list is one for the whole batch, but for `loss`: there each sample has its own.
 
     Raises:
         InputError: the tokenizer has no end-of-text token.
@@ -54,9 +54,10 @@ class LanguageModel(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        text_config = model.config.get_text_config().to_dict()
-        self._max_positions: int | None = text_config.get("max_position_embeddings")
-        self._window: int | None = text_config.get("sliding_window")
+        # Not every configuration class has these: BLOOM knows no positions, most models no window.
+        text_config = model.config.get_text_config()
+        self._max_positions: int | None = getattr(text_config, "max_position_embeddings", None)
+        self._window: int | None = getattr(text_config, "sliding_window", None)
         self.prompts = PromptEncoder(
             tokenizer=tokenizer, prompt=get_prompt(config.prompt), max_positions=self._max_positions
         )
@@ -69,6 +70,7 @@ class LanguageModel(nn.Module):
         )
         model.requires_grad_(False)
         if config.gradient_checkpointing:
+            # The name of transformers 5.0; later ones call it activation checkpointing, and warn.
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.register_buffer("action_scale", _embedding_scale(model.get_input_embeddings()), persistent=False)
         # Any: PEFT hands every call on to the model it wraps, but its type does not say so.
@@ -169,8 +171,8 @@ class LanguageModel(nn.Module):
             InputError: as `trie`; or the prompt exceeds the LLM's positions.
         """
         trie = self.trie(candidates)
-        if not trie.branch_nodes:  # a single candidate
-            return action_tokens.new_zeros(action_tokens.shape[0], 1, dtype=torch.float32)
+        if not trie.branch_nodes or not len(action_tokens):  # a single candidate, or no sample
+            return torch.zeros(len(action_tokens), len(candidates), device=self.action_scale.device)
         depth = max(trie.depths, default=0)
         scores = []
         with self._evaluating():
@@ -193,7 +195,7 @@ class LanguageModel(nn.Module):
         return torch.cat(scores)
 
     def _tree_logits(self, inputs: _Inputs, trie: TokenTrie) -> Tensor:
-        """Logits at the branching nodes ``[B, R, vocabulary]``: a forward for the prompt, one for the trie."""
+        """Logits at the branching nodes ``[B, R, vocabulary]``: one forward for prompt, one for trie."""
         cache = DynamicCache()
         root = self.model(
             inputs_embeds=inputs.embeds,
@@ -315,8 +317,9 @@ class LanguageModel(nn.Module):
             mask = mask.masked_scatter(is_action, action_mask.to(device, mask.dtype))
         # The embedding matrix is left as it is; what it gives at the places of action tokens is overwritten.
         embeds = self.model.get_input_embeddings()(ids)
-        scaled = F.rms_norm(action_tokens.float(), action_tokens.shape[-1:], eps=1e-6) * self.action_scale
-        return _Inputs(embeds.masked_scatter(is_action[:, :, None], scaled.to(device, embeds.dtype)), mask)
+        action_tokens = action_tokens.to(device, torch.float32)
+        scaled = F.rms_norm(action_tokens, action_tokens.shape[-1:], eps=1e-6) * self.action_scale
+        return _Inputs(embeds.masked_scatter(is_action[:, :, None], scaled.to(embeds.dtype)), mask)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -341,8 +344,8 @@ class LanguageModel(nn.Module):
         found = self.base_hash()
         if found != expected:
             raise InputError(
-                f"language.name: the weights of {self.config.name} (hash {found[:12]}) are not those the run was "
-                f"trained with ({expected[:12]}); use the same model, revision and dtype"
+                f"language.name: the weights of {self.config.name} (hash {found[:12]}) are not those of the "
+                f"run's training ({expected[:12]}); use the same model, revision and dtype"
             )
 
     def save_adapter(self, folder: Path) -> None:
@@ -370,11 +373,10 @@ class LanguageModel(nn.Module):
 
 
 @torch.no_grad()
-def _embedding_scale(embedding: nn.Module) -> Tensor:
+def _embedding_scale(embedding: nn.Embedding) -> Tensor:
     """Mean over the vocabulary of the root mean square of a token's embedding; float32 scalar.
 
     Of the module's output, not its weight: some LLMs (Gemma) scale inside.
     """
-    weight = embedding.weight
-    ids = torch.arange(weight.shape[0], device=weight.device)
+    ids = torch.arange(embedding.num_embeddings, device=embedding.weight.device)
     return torch.cat([embedding(chunk).float().pow(2).mean(-1).sqrt() for chunk in ids.split(8192)]).mean()

@@ -1,6 +1,10 @@
 """An LLM's files: loading the frozen base, hashing it, putting LoRA on, saving and loading the adapters."""
 
 import hashlib
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging as transformers_logging
 
 from sugar.errors import InputError
 from sugar.files import atomic_folder
@@ -48,7 +53,7 @@ def load_base(config: LanguageConfig) -> tuple[PreTrainedModel, PreTrainedTokeni
     """The model and tokenizer of ``config.name``; a folder is never looked up anywhere else.
 
     Raises:
-        InputError: the folder lacks config, tokenizer or weights; the hub id cannot be had; weights are missing.
+        InputError: the folder lacks config, tokenizer or weights; the hub id cannot be had; weights lack.
     """
     if not config.name:
         raise InputError("language.name: no LLM given; name a folder or a Hugging Face id")
@@ -61,14 +66,15 @@ def load_base(config: LanguageConfig) -> tuple[PreTrainedModel, PreTrainedTokeni
     source = str(folder) if local else config.name
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, local_files_only=local)
-        model, loaded = AutoModelForCausalLM.from_pretrained(
-            source,
-            revision=config.revision,
-            local_files_only=local,
-            dtype=config.dtype if config.dtype == "auto" else getattr(torch, config.dtype),
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with _quiet_unless_terminal():
+            model, loaded = AutoModelForCausalLM.from_pretrained(
+                source,
+                revision=config.revision,
+                local_files_only=local,
+                dtype=config.dtype if config.dtype == "auto" else getattr(torch, config.dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
             f"language.name: cannot load {config.name}: {_first_line(error)}; "
@@ -84,18 +90,19 @@ def load_base(config: LanguageConfig) -> tuple[PreTrainedModel, PreTrainedTokeni
 
 def with_lora(model: PreTrainedModel, config: LanguageConfig) -> PeftModel:
     """LoRA adapters (arXiv 2106.09685) on all linear layers but the head, in place."""
-    return get_peft_model(
-        model,
-        LoraConfig(
-            task_type="CAUSAL_LM",
-            target_modules="all-linear",  # in PEFT's words: all but the output head
-            r=config.lora_rank,
-            lora_alpha=config.lora_alpha,
-            lora_dropout=config.lora_dropout,
-            # GPT-2 keeps its linear layers transposed.
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
-        ),
-    )  # type: ignore[return-value]
+    lora = LoraConfig(
+        task_type="CAUSAL_LM",
+        target_modules="all-linear",  # in PEFT's words: all but the output head
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        # GPT-2 keeps its linear layers transposed.
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+    )
+    with warnings.catch_warnings():
+        # PEFT reads an attribute that transformers has since renamed.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        return get_peft_model(model, lora)
 
 
 def base_hash(model: nn.Module) -> str:
@@ -150,6 +157,19 @@ def load_adapter(model: PeftModel, folder: Path, config: LanguageConfig) -> None
         ) from error
     if result.unexpected_keys or any(".lora_" in name for name in result.missing_keys):
         raise InputError(f"{folder}: adapter of another LLM than {config.name}; name the run's own")
+
+
+@contextmanager
+def _quiet_unless_terminal() -> Iterator[None]:
+    """No progress bar of transformers in logs and pipes."""
+    if sys.stderr.isatty() or not transformers_logging.is_progress_bar_enabled():
+        yield
+        return
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()
 
 
 def _check_folder(folder: Path) -> None:

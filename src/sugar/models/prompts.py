@@ -1,4 +1,4 @@
-"""The instructions the LLM is given, the form of its answer ``{label}. {description}``, and both as tokens."""
+"""The instructions for the LLM, the form of its answer ``{label}. {description}``, and both as tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,9 +126,9 @@ class PromptEncoder:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.max_positions = max_positions
-        self.end: int = tokenizer.eos_token_id  # type: ignore[assignment]
-        self.pad: int = self.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id  # type: ignore[assignment]
-        first = tokenizer("a")["input_ids"][:1]  # type: ignore[index]
+        self.end: int = tokenizer.eos_token_id
+        self.pad: int = self.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        first = tokenizer("a")["input_ids"][:1]
         self._start: list[int] = first if first == [tokenizer.bos_token_id] else []
         # Some tokenizers (SentencePiece) give a word its leading space; others need it in the text.
         glued = self.decode([self.label("sit") + self._encode("Arm")[0]])[0]
@@ -186,4 +186,4 @@ class PromptEncoder:
         return PromptTokens(ids, mask, is_action)
 
     def _encode(self, *texts: str) -> list[list[int]]:
-        return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
+        return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]

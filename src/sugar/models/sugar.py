@@ -24,13 +24,14 @@ from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_e
 from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment, class_log_probabilities
 from sugar.models.baseline import LinearBaseline, conse_log_probabilities
 from sugar.models.bridges import Bridge, BridgeConfig
-from sugar.models.encoders import EncoderConfig, build_encoder
+from sugar.models.encoders.build import EncoderConfig, build_encoder
 from sugar.models.fusion import Fusion
 from sugar.models.language import LanguageConfig, LanguageModel
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 
 CLASSES_FILE = "classes.json"
+SCORERS = ("fc", "text", "llm")
 FUSED_SCORERS = ("text", "llm")
 
 
@@ -125,40 +126,51 @@ class Sugar(nn.Module):
         """
         key = tuple(names)
         if key not in self._candidates:
-            if key == self.classes:
-                bank = self.bank
+            if set(key) <= set(self.classes):
+                self._candidates[key] = self.bank.subset(key)
             else:
-                encoder = load_text_encoder(self.config.text_encoder)
-                bank = build_bank(None, key, encoder, cache=EmbeddingCache())
-                bank = self.bank.adopt(bank)
-            self._candidates[key] = bank
+                self._candidates[key] = self._open_vocabulary(key)
         return self._candidates[key].to(self.device)
 
+    def _open_vocabulary(self, names: tuple[str, ...]) -> TextBank:
+        """Training classes keep their texts; a new name is embedded as it is."""
+        encoder = load_text_encoder(self.config.text_encoder)
+        new = build_bank(None, names, encoder, cache=EmbeddingCache())
+        known = [name for name in names if name in self.classes]
+        return new.replaced_by(self.bank.subset(known)) if known else new
+
     @torch.no_grad()
-    def score(self, batch: ClipBatch, names: Sequence[str]) -> dict[str, Tensor]:
-        """Log-probabilities ``[B, K]`` over the candidate ``names`` by scorer: `fc`, `text`, `llm` as far as there.
+    def score(
+        self, batch: ClipBatch, names: Sequence[str], scorers: Sequence[str] = SCORERS
+    ) -> dict[str, Tensor]:
+        """Log-probabilities ``[B, K]`` over the candidate ``names`` by scorer, those of ``scorers`` that are there.
 
         Expects preprocessed clips on the model's device and the model in evaluation mode.
         """
         bank = self.candidates(names)
-        looks = [self._score_view(batch, view, bank) for view in self.config.views]
+        looks = [self._score_view(batch, view, bank, scorers) for view in self.config.views]
         return {
             scorer: torch.stack([look[scorer] for look in looks]).logsumexp(0).log_softmax(-1)
             for scorer in looks[0]
         }
 
-    def _score_view(self, batch: ClipBatch, view: View, bank: TextBank) -> dict[str, Tensor]:
+    def _score_view(
+        self, batch: ClipBatch, view: View, bank: TextBank, scorers: Sequence[str]
+    ) -> dict[str, Tensor]:
         joints, frames = view_joints(batch, self.layout, view, self.config.frames)
         scores = {}
-        if self.baseline is not None:
+        if "fc" in scorers and self.baseline is not None:
             seen = self.baseline(joints, batch.persons, frames).log_softmax(-1)
             scores["fc"] = self._baseline_scores(seen, bank)
+        if not {"text", "llm"} & set(scorers):
+            return scores
         tokens, mask = self.encoder(joints, batch.persons, frames)
-        similarity = self.alignment.embed(tokens, mask) @ bank.embeddings.T
-        scores["text"] = class_log_probabilities(
-            similarity, bank.classes, len(bank.names), self.alignment.temperature
-        )
-        if self.language is not None and self.bridge is not None:
+        if "text" in scorers:
+            similarity = self.alignment.embed(tokens, mask) @ bank.embeddings.T
+            scores["text"] = class_log_probabilities(
+                similarity, bank.classes, len(bank.names), self.alignment.temperature
+            )
+        if "llm" in scorers and self.language is not None and self.bridge is not None:
             action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
             scores["llm"] = self.language.score(action, bank.names, action_mask)
         return scores
@@ -178,15 +190,20 @@ class Sugar(nn.Module):
         return torch.from_numpy(fusion.apply(parts))
 
     @torch.no_grad()
-    def describe(self, batch: ClipBatch, names: Sequence[str], labels: Sequence[str]) -> list[str]:
-        """What the LLM goes on to say after each clip's recognised label; empty texts without an LLM."""
+    def describe(self, batch: ClipBatch, names: Sequence[str], labels: Sequence[str] | None) -> list[str]:
+        """What the LLM says of each clip after its recognised label; empty texts without an LLM.
+
+        Args:
+            labels: the recognised names; None: the LLM answers freely, ``{label}. {description}``.
+        """
         if self.language is None or self.bridge is None:
-            return [""] * len(labels)
+            return [""] * len(batch)
         joints, frames = view_joints(batch, self.layout, self.config.views[0], self.config.frames)
         tokens, mask = self.encoder(joints, batch.persons, frames)
-        return self.language.describe(
-            self.bridge(tokens, mask), names, labels, action_mask=self.bridge.output_mask(mask)
-        )
+        action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
+        if labels is None:
+            return self.language.generate(action, names, action_mask=action_mask)
+        return self.language.describe(action, names, labels, action_mask=action_mask)
 
     def recognize_all(
         self, clips: Sequence[SkeletonClip], candidates: Sequence[str] | None = None
@@ -265,7 +282,7 @@ class Sugar(nn.Module):
             raise InputError(f"{folder}: no such run folder; give the --out of `sugar train`")
         described = _read_description(folder / CLASSES_FILE)
         values = read_yaml(folder / "config.yaml").get("model", {})
-        config = parse_config(ModelConfig, values, where=str(folder / "config.yaml"))
+        config, _ = parse_config(ModelConfig, values, where=str(folder / "config.yaml"))
         if llm is not None:
             config.language.name = llm
         layout = JointLayout.from_dict(described["layout"], where=str(folder / CLASSES_FILE))

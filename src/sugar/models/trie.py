@@ -34,11 +34,11 @@ class TokenTrie:
     Only nodes with two children or more need next-token logits (a single child has probability 1), and only
     nodes on the way to such a node need to be read at all: N nodes are read, parents first; R nodes branch.
 
-    `tokens` ``[N]``: token of each node. `parents` ``[N]``: index among the N, or ``ROOT`` (the prompt's
-    end). `depths` ``[N]``: 1 for children of the root. `branch_nodes` ``[R]``: index among the N, or ``ROOT``,
-    which comes first where the root branches. `children` ``[R, C]``: tokens of the children, padded to the
-    widest; `child_mask` ``[R, C]``. `edges` and `edge_candidates` ``[E]``: each edge below a branching node on
-    the path of a candidate, as index into the flat ``R * C`` table, and that candidate.
+    `tokens` ``[N]``: token of each node. `parents` ``[N]``: index among the N, or ``ROOT`` (the end of the
+    prompt). `depths` ``[N]``: 1 for children of the root. `branch_nodes` ``[R]``: index among the N, or
+    ``ROOT``, which comes first where the root branches. `children` ``[R, C]``: tokens of the children, padded
+    to the widest; `child_mask` ``[R, C]``. `edges` and `edge_candidates` ``[E]``: each edge below a branching
+    node on the path of a candidate, as index into the flat ``R * C`` table, and that candidate.
     """
 
     num_candidates: int

@@ -100,7 +100,7 @@ class SkeletonClip:
     @property
     def present(self) -> npt.NDArray[np.bool_]:
         """``[T, M]``: true where a person has any measured (non-zero) joint in the frame."""
-        return self.joints.any(axis=(2, 3))
+        return np.asarray(self.joints.any(axis=(2, 3)))
 
 
 def _frozen(values: npt.ArrayLike, where: str, what: str) -> Array:

@@ -16,6 +16,16 @@ from sugar.skeleton.layout import JointLayout
 Array = npt.NDArray[np.float32]
 
 
+def is_measured(joints: Array) -> npt.NDArray[np.bool_]:
+    """``[T, M, V]``: true where a joint has any coordinate that is not zero."""
+    return np.asarray(joints.any(axis=3))
+
+
+def is_present(joints: Array) -> npt.NDArray[np.bool_]:
+    """``[T, M]``: true where a person has any measured joint."""
+    return np.asarray(joints.any(axis=(2, 3)))
+
+
 def centre(joints: Array, layout: JointLayout, joint: str | None = None) -> Array:
     """Move the clip so that a joint of the first person lies at the origin in the first frame that has it.
 
@@ -25,21 +35,21 @@ def centre(joints: Array, layout: JointLayout, joint: str | None = None) -> Arra
     Args:
         joint: name of the joint; None is the layout's root.
     """
-    measured = joints.any(axis=3, keepdims=True)
+    measured = is_measured(joints)
     person = _first_person(joints)
     index = layout.root if joint is None else layout.index(joint)
-    track = joints[measured[:, person, index, 0], person, index]
-    body = joints[:, person][measured[:, person, :, 0]]
+    track = joints[measured[:, person, index], person, index]
+    body = joints[:, person][measured[:, person]]
     if not len(body):
         return joints.copy()
     origin = track[0] if len(track) else body.mean(axis=0)
-    return np.where(measured, joints - origin, np.float32(0))
+    return np.where(measured[..., None], joints - origin, np.float32(0))
 
 
 def body_scale(joints: Array, layout: JointLayout) -> float:
     """Median over frames and present persons of the total length of all bones; 1 if nothing has a length."""
     child, parent = np.array(layout.bones).T
-    bodies = joints[joints.any(axis=(2, 3))]
+    bodies = joints[is_present(joints)]
     if not len(bodies):
         return 1.0
     lengths = np.linalg.norm(bodies[:, child] - bodies[:, parent], axis=-1).sum(axis=1)
@@ -62,21 +72,21 @@ def heading(joints: Array, layout: JointLayout) -> float:
     """
     if layout.dimension != 3 or not layout.pairs:
         raise InputError(f"layout {layout.name!r}: a heading needs 3 dimensions and left/right pairs")
-    bodies = joints[:, _first_person(joints)]
-    bodies = bodies[bodies.any(axis=(1, 2))]
+    person = _first_person(joints)
+    bodies = joints[is_present(joints)[:, person], person]
     if not len(bodies):
         return 0.0
     sides = [pair for pair in layout.pairs if layout.joint_names[pair[0]] in ("left_shoulder", "left_hip")]
     left, right = np.array(sides or layout.pairs).T
-    measured = (bodies[:, left].any(axis=2) & bodies[:, right].any(axis=2))[..., None]
-    across = np.where(measured, bodies[:, right] - bodies[:, left], 0).mean(axis=1)
-    sideways = np.median(across, axis=0)
-    first, second = _horizontal(layout)
-    return float(np.arctan2(sideways[second], sideways[first]))
+    measured = is_measured(bodies[:, None])[:, 0]
+    across = bodies[:, right] - bodies[:, left]
+    across = np.where((measured[:, left] & measured[:, right])[..., None], across, 0).mean(axis=1)
+    sideways = _geometric_median(across[:, _horizontal(layout)])
+    return float(np.arctan2(sideways[1], sideways[0]))
 
 
 def align_heading(joints: Array, layout: JointLayout) -> Array:
-    """Turn the whole clip about the vertical so that the first person's left-to-right axis lies along +x.
+    """Turn the whole clip about the vertical so that the first person's left-to-right axis lies on +x.
 
     The turn is one angle for the clip, so turning of the body within the clip and the placement of other
     persons are kept. It takes the camera's direction out of the data: what a cross-view protocol asks for.
@@ -126,7 +136,7 @@ def sample_at(joints: Array, positions: npt.NDArray[np.floating]) -> Array:
     low = np.floor(positions).astype(np.int64)
     high = np.minimum(low + 1, len(joints) - 1)
     weight = (positions - low).astype(np.float32)[:, None]
-    present = joints.any(axis=(2, 3))
+    present = is_present(joints)
     both = present[low] & present[high]
     weight = np.where(both, weight, (weight >= 0.5).astype(np.float32))[:, :, None, None]
     return (joints[low] * (1 - weight) + joints[high] * weight).astype(np.float32)
@@ -153,7 +163,7 @@ def mirror(joints: Array, layout: JointLayout) -> Array:
 def jitter(joints: Array, deviation: float, rng: np.random.Generator) -> Array:
     """Add Gaussian noise of the given standard deviation to every measured joint."""
     noise = rng.standard_normal(joints.shape, dtype=np.float32) * np.float32(deviation)
-    return np.where(joints.any(axis=3, keepdims=True), joints + noise, np.float32(0))
+    return np.where(is_measured(joints)[..., None], joints + noise, np.float32(0))
 
 
 def drop_joints(joints: Array, dropped: Sequence[int]) -> Array:
@@ -169,7 +179,7 @@ def select_persons(joints: Array, count: int) -> tuple[Array, int]:
     Motion is the variance of the coordinates over a person's present frames. Interactions have two
     people; a third is nearly always a passer-by or a ghost of the sensor.
     """
-    present = joints.any(axis=(2, 3))
+    present = is_present(joints)
     if joints.shape[1] <= count:
         return joints.copy(), 0
     motion = np.full(joints.shape[1], -1.0)
@@ -181,10 +191,23 @@ def select_persons(joints: Array, count: int) -> tuple[Array, int]:
 
 def _first_person(joints: Array) -> int:
     """The lowest index of a person who is present at all."""
-    return int(joints.any(axis=(0, 2, 3)).argmax())
+    return int(is_present(joints).any(axis=0).argmax())
 
 
-def _horizontal(layout: JointLayout) -> tuple[int, int]:
-    """The x axis and the other horizontal axis."""
-    first, second = (axis for axis in range(3) if axis != layout.up)
-    return first, second
+def _horizontal(layout: JointLayout) -> list[int]:
+    """The two horizontal axes, x first where y or z is up."""
+    return [axis for axis in range(3) if axis != layout.up]
+
+
+def _geometric_median(points: npt.NDArray[np.floating], iterations: int = 10) -> npt.NDArray[np.floating]:
+    """The point ``[C]`` with the least sum of distances to ``points`` ``[N, C]``, by Weiszfeld's iteration.
+
+    Unlike the median of each coordinate, it turns with the points: what is left of the camera's direction
+    would otherwise depend on the camera.
+    """
+    centre = points.mean(axis=0)
+    for _ in range(iterations):
+        distance = np.linalg.norm(points - centre, axis=1)
+        weight = 1 / np.maximum(distance, 1e-3 * distance.mean() + 1e-12)
+        centre = weight @ points / weight.sum()
+    return centre

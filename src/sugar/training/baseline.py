@@ -2,15 +2,16 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch
 from sugar.models.baseline import LinearBaseline
 from sugar.skeleton.layout import JointLayout
+from sugar.training.engine import Objective
 
 
-class BaselineObjective(nn.Module):
+class BaselineObjective(Objective):
     """Augment, encode, softmax cross-entropy."""
 
     def __init__(

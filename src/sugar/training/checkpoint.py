@@ -84,18 +84,6 @@ def remove_leftovers(path: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def claim_run_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse to start a new run in a folder that already holds files.
-
-    Raises:
-        InputError: the folder is not empty and ``resume`` is off, or it is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file: give a folder to --out")
-    if not resume and folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder} is not empty: continue its training with --resume or give another --out")
-
-
 def check_recipe(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
     """Refuse to go on with a training under other settings than it started with.
 

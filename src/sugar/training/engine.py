@@ -7,14 +7,11 @@ of one that was not, bit for bit on the CPU with the same number of threads.
 
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Literal, Protocol, Self
 
 import torch
@@ -30,6 +27,7 @@ from sugar.training.checkpoint import (
     checkpoint_path,
     remove_leftovers,
 )
+from sugar.training.interruption import Interrupted, stop_signals
 from sugar.training.optimisation import OptimisationConfig, learning_rate, trainable_parameters
 from sugar.training.plan import Clips, Plan, loader
 from sugar.training.progress import TrainingLog
@@ -40,6 +38,21 @@ class Batch(Protocol):
     """What ``collate`` makes: anything that moves to a device."""
 
     def to(self, device: torch.device, /) -> Self: ...
+
+
+class Objective(nn.Module):
+    """What a stage trains: a module whose forward is the loss, so that DDP and compile can wrap it.
+
+    Parameters with ``requires_grad`` must take part in the loss; they and the buffers are in checkpoints. The
+    subclass's ``train`` keeps its frozen parts in evaluation mode.
+    """
+
+    def forward(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean loss of the batch (a scalar), and further scalars to log, with the same keys at every step.
+
+        ``generator`` (CPU) is seeded for this batch: draw augmentation and texts from it.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -100,12 +113,8 @@ class FitResult:
     """Last scores, empty without validation."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal ended the training after its checkpoint was written; it can be resumed."""
-
-
 def fit(
-    objective: nn.Module,
+    objective: Objective,
     dataset: Clips,
     collate: Callable[[list[Any]], Batch],
     *,
@@ -122,11 +131,7 @@ def fit(
     """Train ``objective`` in place; it ends in evaluation mode with its final (moving-average) weights.
 
     Args:
-        objective: what the stage trains, a module whose forward is the loss, so that it can be wrapped:
-            ``forward(batch, generator) -> (loss, logs)`` with the mean loss of the batch (a scalar) and further
-            scalars to log, the same keys at every step. ``generator`` (CPU) is seeded for this batch: augmentation
-            and texts are drawn from it. Parameters with ``requires_grad`` must take part in the loss; they and the
-            buffers are kept in checkpoints. Its ``train`` keeps frozen parts in evaluation mode.
+        objective: loss of a batch; may have frozen parts.
         dataset: clips by position; items must not be random.
         collate: makes a batch of a list of items.
         loop: length, batches, precision, checkpoints.
@@ -215,7 +220,7 @@ def fit(
                 path=path,
                 settings=settings,
             )
-            with log, _stop_signals() as stopped:
+            with log, stop_signals() as stopped:
                 training.run(iter(loader(dataset, collate, plan, state.step, loop.workers)), log, stopped)
     finally:
         torch.set_num_threads(threads)
@@ -228,7 +233,7 @@ class _Training:
     """What one call of ``fit`` works with; ``model`` is the objective as it is called (compiled, in DDP)."""
 
     accelerator: Accelerator
-    objective: nn.Module
+    objective: Objective
     model: nn.Module
     state: TrainingState
     plan: Plan
@@ -250,12 +255,16 @@ class _Training:
         while state.step < plan.steps:
             started = time.monotonic()
             epoch, within = divmod(state.step, plan.steps_per_epoch)
-            wishes = (started - last_save >= loop.checkpoint_seconds, stopped())
-            values, (save, stop) = self.step(batches, epoch, wishes)
+            rate = learning_rate(self.optimisation, state.step, plan.steps, epoch)
+            tensors = self.backward(batches, epoch)
+            overdue = time.monotonic() - last_save >= loop.checkpoint_seconds
+            values, save, stop = self.agree(tensors, save=overdue, stop=stopped())
+            self.check_finite(values, f"epoch {epoch + 1}, step {state.step + 1}", rate)
+            self.update(rate)
             epoch_ends = within + 1 == plan.steps_per_epoch
             clips += plan.clips_of(state.step - 1)
             clip_seconds += time.monotonic() - started
-            state.add(values)
+            state.add(values | {"learning_rate": rate})
             log.advance(
                 epoch=epoch + 1, step=state.step, loss=values["loss"], clips_per_s=clips / clip_seconds
             )
@@ -280,47 +289,8 @@ class _Training:
             state.average.apply()
         self.save(finished=True)
 
-    def step(
-        self, batches: Iterator[Batch], epoch: int, wishes: tuple[bool, bool]
-    ) -> tuple[dict[str, float], tuple[bool, bool]]:
-        """One optimiser step. Returns values to log, and what all processes then do: (save, stop)."""
-        state, plan, optimizer = self.state, self.plan, self.state.optimizer
-        rate = learning_rate(self.optimisation, state.step, plan.steps, epoch)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        tensors = self.backward(batches, epoch)
-        if self.optimisation.clip_norm:
-            state.scaler.unscale_(optimizer)
-            parameters = trainable_parameters(self.objective).values()
-            norm = nn.utils.clip_grad_norm_(parameters, self.optimisation.clip_norm)
-            tensors["gradient_norm"] = norm.detach().float()
-
-        # Reading values waits for the device: all are read at once, and every process gets the same, lest one
-        # stops while the others wait for it.
-        device = self.accelerator.device
-        told = torch.stack([*tensors.values(), *torch.tensor(wishes, dtype=torch.float32, device=device)])
-        *numbers, save, stop = torch.as_tensor(self.accelerator.reduce(told, "mean")).tolist()
-        values = dict(zip(tensors, numbers, strict=True))
-        for key in ("loss", "gradient_norm"):
-            # Under fp16 the scaler expects gradients that overflow, and skips their step.
-            scaled = key == "gradient_norm" and state.scaler.is_enabled()
-            if not math.isfinite(values.get(key, 0.0)) and not scaled:
-                where = f"epoch {epoch + 1}, step {state.step + 1}"
-                raise InputError(
-                    f"{plan.stage}: {key} is {values[key]} at {where}: lower optimisation.learning_rate"
-                    f" (now {rate:.3g}), clip harder or train in loop.precision no"
-                )
-
-        state.scaler.step(optimizer)
-        state.scaler.update()
-        optimizer.zero_grad()
-        state.step += 1
-        if state.average is not None:
-            state.average.update(state.step)
-        return values | {"learning_rate": rate}, (save > 0, stop > 0)
-
     def backward(self, batches: Iterator[Batch], epoch: int) -> dict[str, Tensor]:
-        """Gradients of one step, over its forward passes. Returns the loss and what the objective logs."""
+        """Gradients of one step. Returns the loss, the gradient's norm and what the objective logs."""
         state, plan, accelerator = self.state, self.plan, self.accelerator
         device, precision = accelerator.device, self.loop.precision
         autocast_type = torch.float16 if precision == "fp16" else torch.bfloat16
@@ -339,7 +309,46 @@ class _Training:
             for key, value in {"loss": loss, **extra}.items():
                 total = totals.get(key, torch.zeros((), device=device))
                 totals[key] = total + share * value.detach().float()
+        if self.optimisation.clip_norm:
+            state.scaler.unscale_(state.optimizer)
+            parameters = trainable_parameters(self.objective).values()
+            norm = nn.utils.clip_grad_norm_(parameters, self.optimisation.clip_norm)
+            totals["gradient_norm"] = norm.detach().float()
         return totals
+
+    def agree(
+        self, tensors: dict[str, Tensor], *, save: bool, stop: bool
+    ) -> tuple[dict[str, float], bool, bool]:
+        """Numbers for the log, and whether to save and to stop, the same in every process.
+
+        Reading numbers waits for the device, so all are read at once.
+        """
+        wishes = torch.tensor([save, stop], dtype=torch.float32, device=self.accelerator.device)
+        told: Tensor = self.accelerator.reduce(torch.stack([*tensors.values(), *wishes]), "mean")
+        *numbers, save_wish, stop_wish = told.tolist()
+        return dict(zip(tensors, numbers, strict=True)), save_wish > 0, stop_wish > 0
+
+    def check_finite(self, values: dict[str, float], where: str, rate: float) -> None:
+        """Stop before weights turn to NaN. Under fp16 gradients may overflow: the scaler skips their step."""
+        keys = ("loss",) if self.state.scaler.is_enabled() else ("loss", "gradient_norm")
+        for key in keys:
+            if not math.isfinite(values.get(key, 0.0)):
+                raise InputError(
+                    f"{self.plan.stage}: {key} is {values[key]} at {where}: lower optimisation.learning_rate"
+                    f" (now {rate:.3g}), clip harder or train in loop.precision no"
+                )
+
+    def update(self, rate: float) -> None:
+        """The optimiser's step and the moving average's."""
+        state = self.state
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad()
+        state.step += 1
+        if state.average is not None:
+            state.average.update(state.step)
 
     def validation(self, epoch: int) -> dict[str, float]:
         """Scores after ``epoch`` (from 1) where they are due, else nothing."""
@@ -362,25 +371,3 @@ class _Training:
         if accelerator.is_main_process:
             self.state.checkpoint(self.settings, states, finished=finished).save(self.path)
         accelerator.wait_for_everyone()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM came inside the block; a second one does what it did before."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield lambda: False
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        signal.signal(number, previous[number])
-
-    previous = {n: signal.getsignal(n) or signal.SIG_DFL for n in (signal.SIGINT, signal.SIGTERM)}
-    for number in previous:
-        signal.signal(number, note)
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

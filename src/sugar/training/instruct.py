@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch
+from sugar.models.bridges import Bridge
 from sugar.models.encoders import Encoder
 from sugar.models.language import LanguageModel
-from sugar.models.tqp import Bridge
 from sugar.skeleton.layout import JointLayout
+from sugar.training.engine import Objective
 
 
 @dataclass
@@ -42,7 +43,7 @@ def draw_candidates(
     return [names[i] for i in chosen]
 
 
-class InstructObjective(nn.Module):
+class InstructObjective(Objective):
     """Frozen encoder -> bridge -> LLM; the loss is on the answer ``{label}. {description}``.
 
     Args:
@@ -76,11 +77,11 @@ class InstructObjective(nn.Module):
         with torch.no_grad():
             joints, frames = augment(batch, self.layout, self.augmentation, self.frames, generator)
             tokens, mask = self.encoder(joints, batch.persons, frames)
-        candidates, answers = [], []
+        candidates, descriptions = [], []
         for label in batch.labels.tolist():
             candidates.append(draw_candidates(self.names, label, self.lists, generator))
             choices = self.descriptions[label]
-            said = choices[int(torch.randint(len(choices), (1,), generator=generator))]
-            answers.append(self.language.answer(self.names[label], said))
-        loss = self.language.loss(self.bridge(tokens, mask), candidates, answers)
-        return loss, {}
+            descriptions.append(choices[int(torch.randint(len(choices), (1,), generator=generator))])
+        labels = [self.names[label] for label in batch.labels.tolist()]
+        action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
+        return self.language.loss(action, candidates, labels, descriptions, action_mask), {}

@@ -39,7 +39,7 @@ class OptimisationConfig:
     clip_norm: float = 1.0
     """Largest norm of all gradients together; 0 does not clip."""
     ema: float = 0.0
-    """Decay of the exponential moving average of the weights, used in validation and as the result; 0: off."""
+    """Decay of the exponential moving average of the weights, validated and kept as the result; 0: off."""
 
     def __post_init__(self) -> None:
         checks = (

@@ -92,8 +92,8 @@ def loader(
 ) -> DataLoader[Any]:
     """Batches of every forward pass from ``step`` to the end of training, one worker pool for all epochs."""
     return DataLoader(
-        dataset,  # pyright: ignore[reportArgumentType]  # torch names its own class
-        batch_sampler=_Remaining(plan, step),  # pyright: ignore[reportArgumentType]  # likewise
+        dataset,  # type: ignore[arg-type]  # torch names its own class, but asks no more than this
+        batch_sampler=_Remaining(plan, step),
         collate_fn=collate,
         num_workers=workers,
         generator=torch.Generator(),  # else the loader would draw from the global generator

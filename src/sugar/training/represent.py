@@ -1,17 +1,18 @@
 """Stage 1: the skeleton encoder learns from knowledge texts (SUGAR, step 2)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch
-from sugar.knowledge.embed import TextBank
+from sugar.knowledge.bank import TextBank
 from sugar.models.alignment import KnowledgeAlignment
 from sugar.models.encoders import Encoder
 from sugar.skeleton.layout import JointLayout
+from sugar.training.engine import Objective
 
 
-class RepresentObjective(nn.Module):
+class RepresentObjective(Objective):
     """Augment, encode, contrast with texts. Its forward is the loss, so that any wrapper wraps all of it.
 
     Args:

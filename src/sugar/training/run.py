@@ -53,7 +53,7 @@ def check_out(config: RunConfig, out: Path, resume: bool) -> None:
         return
     if not resume:
         raise InputError(f"{out}: exists; continue that run with --resume or give another --out")
-    saved = parse_config(RunConfig, read_yaml(out / "config.yaml"), where=str(out / "config.yaml"))
+    saved, _ = parse_config(RunConfig, read_yaml(out / "config.yaml"), where=str(out / "config.yaml"))
     if (changed := _first_difference(as_plain(saved), as_plain(config))) is not None:
         raise InputError(f"{out}: was started with another {changed}; resume with the same config, or use another --out")
 
@@ -144,9 +144,8 @@ class Run:
         """Choose the fusion's weights on validation clips and write the run folder."""
         model = self.model
         if len(self.split.validation) and "instruct" in self.config.stages:
-            scores = score_clips(model, self.store, self.split.validation, self.classes)
-            fused = {name: scores[name] for name in FUSED_SCORERS}
-            model.fusion = fit_fusion(fused, self.store.labels[self.split.validation])
+            scores = score_clips(model, self.store, self.split.validation, self.classes, scorers=FUSED_SCORERS)
+            model.fusion = fit_fusion(scores, self.store.labels[self.split.validation])
         write_environment(self.out, self.record)
         model.save(self.out)
         return model.eval()
@@ -184,7 +183,7 @@ class Run:
             return None
 
         def validate() -> dict[str, float]:
-            scores = score_clips(self.model, self.store, self.split.validation, self.classes, only=(scorer,))
+            scores = score_clips(self.model, self.store, self.split.validation, self.classes, scorers=(scorer,))
             correct = scores[scorer].argmax(axis=1) == self.store.labels[self.split.validation]
             return {f"{scorer}_top1": float(np.mean(correct))}
 
@@ -211,9 +210,16 @@ def knowledge_bank(config: RunConfig, pack: KnowledgePack, classes: list[str]) -
     return build_bank(pack, classes, encoder, kinds, EmbeddingCache())
 
 
-def run_summary(out: Path) -> dict[str, Any]:
-    """What a report says of the run it evaluates: config and environment."""
-    return {
-        "config": read_yaml(out / "config.yaml"),
-        "environment": json.loads((out / "environment.json").read_text(encoding="utf-8")),
-    }
+def read_environment(run: Path) -> dict[str, Any]:
+    """What a run was trained with.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = run / "environment.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing from the run folder; restore the file or train again") from None
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); restore the file or train again") from None

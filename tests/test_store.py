@@ -1,0 +1,168 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from sugar.datasets.store import FORMAT_VERSION, Rejected, Store, write_store
+from sugar.errors import InputError
+from sugar.skeleton.clip import SkeletonClip
+from sugar.skeleton.layout import KINECT20, NTU25
+
+CLASSES = ("walk", "sit down")
+
+
+def clips(count: int = 150) -> list[SkeletonClip]:
+    rng = np.random.default_rng(0)
+    return [
+        SkeletonClip(
+            joints=rng.normal(size=(1 + i % 7, 1 + i % 2, 20, 3)).astype(np.float32),
+            layout=KINECT20,
+            fps=25.0,
+            confidence=rng.random((1 + i % 7, 1 + i % 2, 20), dtype=np.float32) if i % 3 == 0 else None,
+            clip_id=f"c{i}",
+            label=(None, *CLASSES)[i % 3],
+            subject=i % 4,
+            camera=None if i % 5 == 0 else i % 5,
+            trial=i,
+        )
+        for i in range(count)
+    ]
+
+
+def write(path, items, classes=CLASSES, rejected=()) -> Store:
+    return write_store(
+        path, items, name="toy", classes=classes, layout=KINECT20, source="the test", rejected=rejected
+    )
+
+
+def test_clips_come_back_exactly_and_without_a_copy(tmp_path) -> None:
+    originals = clips()
+    store = write(tmp_path / "s", iter(originals))
+    assert len(store) == 150
+    for clip, original in zip(store, originals, strict=True):
+        np.testing.assert_array_equal(clip.joints, original.joints)
+        if original.confidence is None:
+            assert clip.confidence is None
+        else:
+            np.testing.assert_array_equal(clip.confidence, original.confidence)
+        for name in ("fps", "clip_id", "label", "subject", "camera", "setup", "trial", "layout"):
+            assert getattr(clip, name) == getattr(original, name)
+    assert np.shares_memory(store[70].joints, store[70].joints)
+    assert store[-1].clip_id == "c149"
+    with pytest.raises(IndexError):
+        store[150]
+    assert store.index("c77") == 77
+    assert store.labels[:4].tolist() == [-1, 0, 1, -1]
+    assert store.column("camera")[:3].tolist() == [-1, 1, 2]
+    assert store.lengths[:3].tolist() == [1, 2, 3]
+    assert store.manifest.frames == sum(clip.num_frames for clip in originals)
+    store.verify()
+
+
+def test_the_hash_follows_the_content(tmp_path) -> None:
+    hashes = [
+        write(tmp_path / "a", clips()).hash,
+        write(tmp_path / "b", clips()).hash,
+        write(tmp_path / "c", clips()[::-1]).hash,
+        write(tmp_path / "d", clips(), classes=CLASSES[::-1]).hash,
+    ]
+    assert hashes[0] == hashes[1] == hashes[3]  # the label's name counts, not its number
+    assert hashes[0] != hashes[2]
+
+
+def test_rejected_files_stand_in_the_manifest(tmp_path) -> None:
+    store = write(
+        tmp_path / "s", [*clips(3), Rejected("x.json", "bad")], rejected=[Rejected("y.json", "worse")]
+    )
+    assert Store.open(store.path).manifest.rejected == (
+        Rejected("x.json", "bad"),
+        Rejected("y.json", "worse"),
+    )
+    assert Store.open(store.path).manifest == store.manifest
+
+
+def test_a_store_travels_to_other_processes_by_its_path(tmp_path) -> None:
+    store = write(tmp_path / "s", clips(5))
+    assert len(pickle.dumps(store)) < 500
+    assert pickle.loads(pickle.dumps(store)).hash == store.hash
+
+
+def test_bad_clips_leave_nothing_behind(tmp_path) -> None:
+    first = clips(1)[0]
+    other = SkeletonClip(np.ones((1, 1, 25, 3), np.float32), NTU25, clip_id="n")
+    unknown = SkeletonClip(np.ones((1, 1, 20, 3), np.float32), KINECT20, clip_id="u", label="fly")
+    for items, message in (
+        ([first, first], "'c0'.*twice"),
+        ([first, other], "'ntu25'"),
+        ([first, unknown], "'fly'"),
+        ([], "no valid clip"),
+        ([Rejected("x.json", "bad")], "no valid clip .*bad"),
+    ):
+        with pytest.raises(InputError, match=message):
+            write(tmp_path / "s", items)
+    with pytest.raises(InputError, match="differ"):
+        write(tmp_path / "s", [first], classes=("a", "a"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_store_is_replaced(tmp_path) -> None:
+    write(tmp_path / "s", clips(3))
+    assert len(write(tmp_path / "s", clips(4))) == 4
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="not a store"):
+        write(tmp_path / "home", clips(3))
+    assert (tmp_path / "home" / "thesis.txt").read_text() == "mine"
+
+
+def _edit_manifest(path, **changes) -> None:
+    file = path / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_damaged_stores_are_one_clear_line(tmp_path) -> None:
+    path = tmp_path / "s"
+
+    def broken(message: str) -> None:
+        with pytest.raises(InputError, match=message) as error:
+            Store.open(path)
+        assert "\n" not in str(error.value)
+        write(path, clips())
+
+    broken("no store")
+    _edit_manifest(path, format_version=FORMAT_VERSION + 1)
+    broken("newer than")
+    _edit_manifest(path, clips=3)
+    broken("does not fit")
+    _edit_manifest(path, layout={"name": "x"})
+    broken("layout needs")
+    _edit_manifest(path, classes=None)
+    broken("garbles")
+    (path / "manifest.json").write_text("{")
+    broken("cannot be read")
+    (path / "manifest.json").write_text("[]")
+    broken("not the manifest")
+    (path / "clips.arrow").unlink()
+    broken("missing")
+    content = (path / "clips.arrow").read_bytes()
+    for length in (0, 10, len(content) // 2, len(content) - 1):
+        (path / "clips.arrow").write_bytes(content[:length])
+        broken("damaged")
+    with pytest.raises(InputError, match="column"):
+        Store.open(path).column("colour")
+    with pytest.raises(InputError, match="'nobody'"):
+        Store.open(path).index("nobody")
+
+
+def test_verify_finds_a_changed_value(tmp_path) -> None:
+    originals = clips(20)
+    store = write(tmp_path / "s", originals)
+    file = store.path / "clips.arrow"
+    content = bytearray(file.read_bytes())
+    at = content.find(originals[9].joints.tobytes())
+    assert at > 0
+    content[at + 1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="hash"):
+        Store.open(store.path).verify()
