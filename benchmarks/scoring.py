@@ -79,9 +79,7 @@ def measure(model: LanguageModel, *, batch: int, num_queries: int, candidates: i
     trie = model.trie(names)
     length = model.prompts.batch([names], [[]], num_queries=num_queries).ids.shape[1]
     dtype = next(model.model.parameters()).dtype
-    prompt = torch.randn(batch, length, model.width, device=device, dtype=dtype) * model.action_scale.to(
-        dtype
-    )
+    prompt = torch.randn(batch, length, model.width, device=device, dtype=dtype) * model.action_scale.to(dtype)
     mask = torch.ones(batch, length, dtype=torch.long, device=device)
 
     model.config.tree_attention = False
@@ -90,9 +88,7 @@ def measure(model: LanguageModel, *, batch: int, num_queries: int, candidates: i
     scores = model.score(tokens, names, batch_size=batch)
     times = seconds(
         {
-            "prompt": lambda: model.model(
-                inputs_embeds=prompt, attention_mask=mask, use_cache=False, logits_to_keep=1
-            ),
+            "prompt": lambda: model.model(inputs_embeds=prompt, attention_mask=mask, use_cache=False, logits_to_keep=1),
             "score": lambda: model.score(tokens, names, batch_size=batch),
         },
         device,

@@ -69,9 +69,7 @@ def test_a_fault_of_form_is_found(old: str, new: str, problem: str):
 
 
 def test_missing_and_surplus_classes_and_texts_are_found(pack: KnowledgePack):
-    assert check_pack(pack, expected=[*pack.names, "fly"]) == [
-        Finding("fly", "name", "class is missing from the pack")
-    ]
+    assert check_pack(pack, expected=[*pack.names, "fly"]) == [Finding("fly", "name", "class is missing from the pack")]
     assert check_pack(pack, expected=pack.names[:-1])[0].class_ == "carry"
     findings = check_pack(with_text(pack, "throw", "visual", 2, None))
     assert [str(finding) for finding in findings] == ["throw: visual: has 5 texts; 6 are wanted"]
@@ -96,8 +94,7 @@ def test_a_doubtful_text_is_found(pack: KnowledgePack, name: str, field: str, te
 def test_a_text_too_long_for_clip_is_found(pack: KnowledgePack):
     long = pack["throw"].motion[0].replace("; foot", ", and so on" * 12 + "; foot")
     assert any(
-        "CLIP would cut it" in found.problem
-        for found in check_pack(with_text(pack, "throw", "motion", 1, long))
+        "CLIP would cut it" in found.problem for found in check_pack(with_text(pack, "throw", "motion", 1, long))
     )
 
 
@@ -117,7 +114,5 @@ def test_prompts_are_shipped_with_their_places_to_fill():
     for name, places in fields.items():
         text = (prompts / f"{name}.txt").read_text(encoding="utf-8")
         assert all(place in text for place in places)
-    example = next(
-        line for line in (prompts / "motion.txt").read_text().splitlines() if line.startswith("Answer: ")
-    )
+    example = next(line for line in (prompts / "motion.txt").read_text().splitlines() if line.startswith("Answer: "))
     assert motion_problems(example.removeprefix("Answer: "), "drink water") == []

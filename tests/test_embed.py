@@ -122,9 +122,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_clip_text_from_a_folder_equals_the_whole_clip(clip_folder: Path):
     from transformers import AutoTokenizer, CLIPModel
 
-    rows = load_text_encoder(TextEncoderConfig(str(clip_folder), batch_size=2)).encode(
-        ["sit", "throw", "a b"]
-    )
+    rows = load_text_encoder(TextEncoderConfig(str(clip_folder), batch_size=2)).encode(["sit", "throw", "a b"])
     assert rows.shape == (3, 12)
     torch.testing.assert_close(rows.norm(dim=-1), torch.ones(3))
     whole = CLIPModel.from_pretrained(clip_folder).eval()
@@ -215,9 +213,7 @@ def test_another_revision_has_a_cache_of_its_own(tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish", None])
-def test_a_damaged_cache_is_made_again(
-    tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
-):
+def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture):
     encoder, cache = CountingEncoder(), EmbeddingCache(tmp_path)
     expected = embed_texts(["a", "b"], encoder, cache)
     path = cache.path(encoder.name, encoder.fingerprint)
@@ -288,9 +284,7 @@ def test_a_bank_without_a_pack_has_names_only():
 
 
 def test_subset_kinds_and_prototypes(pack: KnowledgePack):
-    bank = build_bank(
-        pack, ["hop", "nod"], CountingEncoder(), ("motion", "visual", "motion_sentence", "name")
-    )
+    bank = build_bank(pack, ["hop", "nod"], CountingEncoder(), ("motion", "visual", "motion_sentence", "name"))
     swapped = bank.subset(["nod", "hop"])
     assert swapped.names == ("nod", "hop")
     assert swapped.texts[0] == "nod m1"

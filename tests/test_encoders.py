@@ -45,9 +45,7 @@ def test_time_is_kept_and_every_weight_learns(build, layout: JointLayout) -> Non
     (tokens * torch.randn_like(tokens)).sum().backward()
     silent = [name for name, weight in encoder.named_parameters() if weight.grad is None]
     assert silent == []
-    moving = [
-        name for name, weight in encoder.named_parameters() if weight.grad is not None and weight.grad.any()
-    ]
+    moving = [name for name, weight in encoder.named_parameters() if weight.grad is not None and weight.grad.any()]
     assert len(moving) > len(list(encoder.parameters())) // 2
 
 

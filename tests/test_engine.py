@@ -69,9 +69,7 @@ class Line(Objective):
 
 def train(folder: Path, objective: Line, **changes: Any) -> FitResult:
     loop = LoopConfig(epochs=10, batch_size=5, tensorboard="off", **changes.pop("loop", {}))
-    optimisation = OptimisationConfig(
-        **({"learning_rate": 0.1, "weight_decay": 0.0} | changes.pop("optimisation", {}))
-    )
+    optimisation = OptimisationConfig(**({"learning_rate": 0.1, "weight_decay": 0.0} | changes.pop("optimisation", {})))
     arguments: dict[str, Any] = {"seed": 1, "folder": folder, "resume": False, "name": "line"} | changes
     return fit(objective, line_data(), collate, loop=loop, optimisation=optimisation, **arguments)
 
@@ -97,9 +95,7 @@ def test_plan_shows_every_clip_once_an_epoch_in_a_new_order() -> None:
 
 def test_plan_gives_equal_shares_to_processes() -> None:
     def plan(rank: int, processes: int) -> Plan:
-        return Plan(
-            clips=23, epochs=1, batch_size=8, accumulate=1, seed=3, stage="s", rank=rank, processes=processes
-        )
+        return Plan(clips=23, epochs=1, batch_size=8, accumulate=1, seed=3, stage="s", rank=rank, processes=processes)
 
     for step in range(plan(0, 1).steps):
         (whole, _), *_ = plan(0, 1).passes(step)
@@ -127,14 +123,10 @@ def test_learning_rate_schedules() -> None:
 
 
 def test_decay_spares_biases_norms_embeddings_and_frozen_weights() -> None:
-    module = nn.ModuleDict(
-        {"a": nn.Linear(2, 2), "b": nn.LayerNorm(2), "c": nn.Embedding(2, 2), "d": nn.Linear(2, 2)}
-    )
+    module = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.LayerNorm(2), "c": nn.Embedding(2, 2), "d": nn.Linear(2, 2)})
     module["d"].requires_grad_(False)
     for name in ("adamw", "sgd"):
-        decayed, spared = build_optimizer(
-            module, OptimisationConfig(optimizer=name, weight_decay=0.1)
-        ).param_groups
+        decayed, spared = build_optimizer(module, OptimisationConfig(optimizer=name, weight_decay=0.1)).param_groups
         assert [p is module["a"].weight for p in decayed["params"]] == [True]
         assert len(spared["params"]) == 4
         assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
@@ -170,9 +162,7 @@ def test_fit_learns_and_tells(tmp_path: Path, optimizer: str) -> None:
     assert result.loss < 0.1 * lines[0]["loss"]
     assert result.validation == {"top1": 0.5}
     assert scores == [False] * 3  # epochs 4, 8 and 10
-    assert [line["step"] for line in lines] == [
-        s for e in range(10) for s in (5 * e + 2, 5 * e + 4, 5 * e + 5)
-    ]
+    assert [line["step"] for line in lines] == [s for e in range(10) for s in (5 * e + 2, 5 * e + 4, 5 * e + 5)]
     assert [line["epoch"] for line in lines if "validation/top1" in line] == [4, 8, 10]
     assert lines[0].keys() == {
         *("stage", "epoch", "step", "loss", "error", "gradient_norm", "learning_rate", "clips_per_s")
@@ -227,9 +217,7 @@ def test_tensorboard_events(tmp_path: Path) -> None:
 
 
 def test_loss_that_is_not_finite_stops_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"^line: loss is nan at epoch 2, step 8: lower .*learning_rate[^\n]*$"
-    ):
+    with pytest.raises(InputError, match=r"^line: loss is nan at epoch 2, step 8: lower .*learning_rate[^\n]*$"):
         train(tmp_path, Line(fail_at=7))
 
 
@@ -253,9 +241,7 @@ def test_signal_saves_and_resume_finishes_alike(tmp_path: Path) -> None:
     undisturbed, objective = Line(), Line(signal_at=11)
     train(tmp_path / "a", undisturbed)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(
-        Interrupted, match="line: interrupted at epoch 3, step 12 of 50: resume with --resume"
-    ):
+    with pytest.raises(Interrupted, match="line: interrupted at epoch 3, step 12 of 50: resume with --resume"):
         train(tmp_path / "b", objective)
     assert signal.getsignal(signal.SIGTERM) is before
     resumed = Line()
@@ -297,9 +283,7 @@ def _two_processes(rank: int, port: int, folder: str) -> None:
     }
     torch.set_num_threads(1)
     objective = Line()
-    train(
-        Path(folder) / "two", objective, loop={"accumulate": 2}, optimisation={"optimizer": "sgd", "ema": 0.5}
-    )
+    train(Path(folder) / "two", objective, loop={"accumulate": 2}, optimisation={"optimizer": "sgd", "ema": 0.5})
     resumed = Line()
     train(
         Path(folder) / "two",

@@ -64,11 +64,7 @@ def _walk(node: ast.AST, package: list[str], lazy: bool) -> Iterator[Import]:
                 yield Import(".".join(parts), child.lineno, lazy)
         elif isinstance(child, ast.Call) and _name(child.func) in ("import_module", "__import__"):
             # A module named by a literal cannot hide either.
-            if (
-                child.args
-                and isinstance(child.args[0], ast.Constant)
-                and isinstance(child.args[0].value, str)
-            ):
+            if child.args and isinstance(child.args[0], ast.Constant) and isinstance(child.args[0].value, str):
                 yield Import(child.args[0].value, child.lineno, lazy)
             yield from _walk(child, package, lazy)
         else:
@@ -95,8 +91,7 @@ def violations(source: Path) -> list[str]:
             found += [
                 f"{place}:{i.line}: {i.module} is imported at once, must be lazy"
                 for i in imports(path, source)
-                if not i.lazy
-                and (i.module.split(".")[0] in HEAVY or FLOORS.get(_room_of(i.module) or "", 0) > 0)
+                if not i.lazy and (i.module.split(".")[0] in HEAVY or FLOORS.get(_room_of(i.module) or "", 0) > 0)
             ]
             continue
         here = room(path, source)
@@ -112,13 +107,9 @@ def violations(source: Path) -> list[str]:
             if there not in FLOORS:
                 # The package's __init__ stands above all floors; only its version is for everyone.
                 if there != "__version__":
-                    found.append(
-                        f"{place}:{i.line}: {i.module} is no room of the house, import from where it lives"
-                    )
+                    found.append(f"{place}:{i.line}: {i.module} is no room of the house, import from where it lives")
             elif FLOORS[there] > FLOORS[here]:
-                found.append(
-                    f"{place}:{i.line}: floor {FLOORS[here]} imports {i.module} of floor {FLOORS[there]}"
-                )
+                found.append(f"{place}:{i.line}: floor {FLOORS[here]} imports {i.module} of floor {FLOORS[there]}")
             elif {here, there} in APART and (place, i.module) not in ALLOWED:
                 found.append(f"{place}:{i.line}: {here} imports {i.module}: same floor")
     return found
@@ -137,9 +128,7 @@ def test_no_import_runs_upward():
 
 def test_allowed_exceptions_are_still_needed():
     used = {
-        (path.relative_to(SOURCE).as_posix(), i.module)
-        for path in SOURCE.rglob("*.py")
-        for i in imports(path, SOURCE)
+        (path.relative_to(SOURCE).as_posix(), i.module) for path in SOURCE.rglob("*.py") for i in imports(path, SOURCE)
     }
     assert set(ALLOWED) <= used
 

@@ -83,9 +83,7 @@ def test_few_and_perfect_validation_clips_stay_finite():
 
 
 def test_other_candidates_than_in_the_fit(validation, test_labels):
-    fusion = fit_fusion(
-        {"a": noisy_scores(7, validation, 2.0), "b": noisy_scores(8, validation, 2.0)}, validation
-    )
+    fusion = fit_fusion({"a": noisy_scores(7, validation, 2.0), "b": noisy_scores(8, validation, 2.0)}, validation)
     fused = fusion.apply({"a": np.zeros((5, 3)), "b": np.log([[0.2, 0.3, 0.5]] * 5)})
     assert fused.shape == (5, 3)
     assert fused.sum(axis=1) == pytest.approx(1.0)
@@ -99,9 +97,7 @@ def test_an_impossible_class_is_no_veto():
 
 
 def test_equal_and_json_round_trip(validation):
-    fusion = fit_fusion(
-        {"a": noisy_scores(7, validation, 2.0), "b": noisy_scores(8, validation, 1.0)}, validation
-    )
+    fusion = fit_fusion({"a": noisy_scores(7, validation, 2.0), "b": noisy_scores(8, validation, 1.0)}, validation)
     assert Fusion.from_json(fusion.to_json()) == fusion
     equal = Fusion.equal(["a", "b"])
     assert equal.weights == {"a": 0.5, "b": 0.5}

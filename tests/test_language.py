@@ -40,9 +40,7 @@ NAMES = [
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Bytes as tokens: any text, no data."""
-    vocabulary = {"<end>": 0} | {
-        symbol: i + 1 for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))
-    }
+    vocabulary = {"<end>": 0} | {symbol: i + 1 for i, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -58,12 +56,8 @@ FAMILIES = {
     "opt": OPTConfig(**SIZES, ffn_dim=48, word_embed_proj_dim=32, max_position_embeddings=600),
     "mistral": MistralConfig(**SIZES, num_key_value_heads=2, intermediate_size=48, sliding_window=4096),
     # Shorter than the prompt, so that the trie is scored path by path.
-    "mistral_short_window": MistralConfig(
-        **SIZES, num_key_value_heads=2, intermediate_size=48, sliding_window=200
-    ),
-    "gemma3": Gemma3TextConfig(
-        **SIZES, num_key_value_heads=2, head_dim=8, intermediate_size=48, sliding_window=512
-    ),
+    "mistral_short_window": MistralConfig(**SIZES, num_key_value_heads=2, intermediate_size=48, sliding_window=200),
+    "gemma3": Gemma3TextConfig(**SIZES, num_key_value_heads=2, head_dim=8, intermediate_size=48, sliding_window=512),
 }
 
 
@@ -77,9 +71,7 @@ def make_model(family: str = "llama", attention: str = "sdpa", **changes) -> Lan
 
 
 @torch.no_grad()
-def brute_force(
-    model: LanguageModel, actions: Tensor, names: Sequence[str], keep: Tensor | None = None
-) -> Tensor:
+def brute_force(model: LanguageModel, actions: Tensor, names: Sequence[str], keep: Tensor | None = None) -> Tensor:
     """Each sample and name by itself: plain forwards over prompt + answer, no cache, padding or trie."""
     tokenizer, embed = model.prompts.tokenizer, model.model.get_input_embeddings()
 
@@ -88,8 +80,7 @@ def brute_force(
 
     answers = [tuple(encode(f"{name}.")) for name in names]
     closed = [
-        a + ((tokenizer.eos_token_id,) if any(b != a and b[: len(a)] == a for b in answers) else ())
-        for a in answers
+        a + ((tokenizer.eos_token_id,) if any(b != a and b[: len(a)] == a for b in answers) else ()) for a in answers
     ]
     start = encode("a") != tokenizer("a")["input_ids"]
     before, after = CHOOSE.render(names)
@@ -103,9 +94,7 @@ def brute_force(
         for answer in closed:
             tail = [*encode(after), *answer]
             inputs = torch.cat([embed(torch.tensor(head)), scaled, embed(torch.tensor(tail))])[None]
-            logits = (
-                model.model(inputs_embeds=inputs, use_cache=False).logits[0, -len(answer) - 1 : -1].double()
-            )
+            logits = model.model(inputs_embeds=inputs, use_cache=False).logits[0, -len(answer) - 1 : -1].double()
             total = 0.0
             for depth, token in enumerate(answer):
                 allowed = sorted({b[depth] for b in closed if b[:depth] == answer[:depth] and len(b) > depth})
@@ -176,9 +165,7 @@ def test_scores_under_autocast_are_a_distribution():
 def test_bfloat16_scores_are_a_distribution():
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_config(deepcopy(FAMILIES["llama"]), dtype=torch.bfloat16)
-    model = LanguageModel(
-        model=base, tokenizer=make_tokenizer(), config=LanguageConfig(name="x", lora_rank=4)
-    )
+    model = LanguageModel(model=base, tokenizer=make_tokenizer(), config=LanguageConfig(name="x", lora_rank=4))
     scores = model.score(torch.randn(2, 5, 32), NAMES)
     assert scores.dtype == torch.float32
     torch.testing.assert_close(scores.exp().sum(1), torch.ones(2))
@@ -231,9 +218,7 @@ def test_loss_is_of_the_answer_only():
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_training_moves_adapters_and_actions_but_not_the_base(
-    family: str, checkpointing: bool, tmp_path: Path
-):
+def test_training_moves_adapters_and_actions_but_not_the_base(family: str, checkpointing: bool, tmp_path: Path):
     model = make_model(family, gradient_checkpointing=checkpointing).train()
     before = model.base_hash()
     actions = torch.nn.Parameter(torch.randn(2, 5, model.width))
@@ -343,9 +328,7 @@ def test_trained_llm_says_label_and_description(tinystories: Path):
 def test_prompt_is_the_papers():
     before, after = CHOOSE.render(["a", "b <action>"])
     assert before == "Given a sequence of action tokens \n"
-    instruction = (
-        ", please choose the most compatible action from: [a, b <action>], and describe the action.\n"
-    )
+    instruction = ", please choose the most compatible action from: [a, b <action>], and describe the action.\n"
     assert after == instruction
     assert "five" in TOP_FIVE.render(["a"])[1]
 

@@ -92,9 +92,7 @@ def test_sources_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     archive = tmp_path / "x.tar.xz"
     with tarfile.open(archive, "w:xz") as packed:
         packed.add(put(tmp_path / "in" / "a01_s01_e00_v01.json", content(200)), "a01_s01_e00_v01.json")
-    assert [clip.clip_id for clip in read_nw_ucla(archive) if isinstance(clip, SkeletonClip)] == [
-        "a01_s01_e00_v01"
-    ]
+    assert [clip.clip_id for clip in read_nw_ucla(archive) if isinstance(clip, SkeletonClip)] == ["a01_s01_e00_v01"]
     archive.write_bytes(archive.read_bytes()[:-3000])
     with pytest.raises(InputError, match="not a readable tar"):
         list(read_nw_ucla(archive))

@@ -46,9 +46,7 @@ def check_apart(store: Store, parts: Split) -> None:
     sides = [set(side.tolist()) for side in (parts.train, parts.validation, parts.test)]
     assert sum(map(len, sides)) == len(set.union(*sides))
     assert sides[2] == set(np.flatnonzero((store.labels >= 0) & (store.column("camera") == 3)).tolist())
-    assert sides[0] | sides[1] == set(
-        np.flatnonzero((store.labels >= 0) & (store.column("camera") != 3)).tolist()
-    )
+    assert sides[0] | sides[1] == set(np.flatnonzero((store.labels >= 0) & (store.column("camera") != 3)).tolist())
 
 
 @pytest.mark.parametrize("validation", OPTIONS, ids=lambda option: option.by)

@@ -116,9 +116,7 @@ def test_every_figure_of_the_page_follows_the_json(tmp_path):
     page = render_page(report)
     assert "12.3" in page
     assert page != (tmp_path / "report.html").read_text()
-    report["scores"]["llm"]["top1"] = json.loads((tmp_path / "report.json").read_text())["scores"]["llm"][
-        "top1"
-    ]
+    report["scores"]["llm"]["top1"] = json.loads((tmp_path / "report.json").read_text())["scores"]["llm"]["top1"]
     assert render_page(report) == (tmp_path / "report.html").read_text()
 
 
@@ -180,10 +178,7 @@ def test_seeds_are_averaged(tmp_path):
     assert spread.deviation == pytest.approx(np.std(values, ddof=1))
     write_summary(summary, tmp_path / "all")
     assert json.loads((tmp_path / "all" / "seeds.json").read_text())["scores"]["fc"]["ece"]["values"]
-    assert (
-        f"{100 * spread.mean:.1f} ± {100 * spread.deviation:.1f}"
-        in (tmp_path / "all" / "seeds.md").read_text()
-    )
+    assert f"{100 * spread.mean:.1f} ± {100 * spread.deviation:.1f}" in (tmp_path / "all" / "seeds.md").read_text()
 
 
 def test_a_single_seed_has_no_deviation(tmp_path):

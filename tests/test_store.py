@@ -31,9 +31,7 @@ def clips(count: int = 150) -> list[SkeletonClip]:
 
 
 def write(path, items, classes=CLASSES, rejected=()) -> Store:
-    return write_store(
-        path, items, name="toy", classes=classes, layout=KINECT20, source="the test", rejected=rejected
-    )
+    return write_store(path, items, name="toy", classes=classes, layout=KINECT20, source="the test", rejected=rejected)
 
 
 def test_clips_come_back_exactly_and_without_a_copy(tmp_path) -> None:
@@ -72,9 +70,7 @@ def test_the_hash_follows_the_content(tmp_path) -> None:
 
 
 def test_rejected_files_stand_in_the_manifest(tmp_path) -> None:
-    store = write(
-        tmp_path / "s", [*clips(3), Rejected("x.json", "bad")], rejected=[Rejected("y.json", "worse")]
-    )
+    store = write(tmp_path / "s", [*clips(3), Rejected("x.json", "bad")], rejected=[Rejected("y.json", "worse")])
     assert Store.open(store.path).manifest.rejected == (
         Rejected("x.json", "bad"),
         Rejected("y.json", "worse"),

@@ -15,7 +15,6 @@ from sugar import __version__
 from sugar.errors import InputError
 
 # Torch, transformers and the rest are imported inside the commands: `sugar --help` must be instant.
-# ruff: noqa: PLC0415
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -168,9 +167,7 @@ def train(arguments: Sequence[str]) -> None:
 
     parser = _train_parser()
     path = Path(parser.parse_args(list(arguments)).config)
-    config, given = parse_config(
-        RunConfig, read_yaml(path), where=str(path), parser=parser, arguments=arguments
-    )
+    config, given = parse_config(RunConfig, read_yaml(path), where=str(path), parser=parser, arguments=arguments)
     if given["store"] is not None:
         config.data.store = given["store"]
     if given["llm"] is not None:

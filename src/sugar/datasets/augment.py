@@ -20,8 +20,6 @@ from sugar.skeleton.layout import JointLayout
 class AugmentConfig:
     """How training clips are varied. Lengths are in units of the preprocessed clip (body scale 1)."""
 
-    frames: int = 64
-    """Frames that every clip is resampled to."""
     min_crop: float = 0.5
     """Shortest random crop in time, as a share of the clip; 1 is no crop."""
     max_crop: float = 1.0
@@ -43,8 +41,6 @@ class AugmentConfig:
     """Probability of each joint to be zero through the whole clip."""
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise InputError(f"augment.frames must be at least 1, not {self.frames}")
         if not 0 < self.min_crop <= self.max_crop <= 1:
             raise InputError(
                 f"augment.min_crop and max_crop must rise within 0..1, not {self.min_crop}, {self.max_crop}"
@@ -57,19 +53,18 @@ class AugmentConfig:
 
 
 def augment(
-    batch: ClipBatch, layout: JointLayout, config: AugmentConfig, generator: torch.Generator
+    batch: ClipBatch, layout: JointLayout, config: AugmentConfig, frames: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Crop, resample, reflect, rotate, scale, add noise and drop joints, each clip with its own draws.
 
+    Args:
+        frames: length of the result; 0 keeps each clip's own length, padded, and does not crop.
+
     Returns:
-        joints ``[B, config.frames, M, V, C]`` and the mask of real frames ``[B, config.frames]`` (all true).
+        joints ``[B, frames, M, V, C]`` and the mask of real frames ``[B, frames]``.
     """
     draw = _Draw(generator, batch.joints.device, len(batch))
-    last = (batch.lengths - 1).to(torch.float32)
-    share = draw.between(config.min_crop, config.max_crop)
-    start = (1 - share) * draw.between(0, 1) * last
-    warp = draw.between(-config.speed_warp, config.speed_warp) if config.speed_warp else None
-    joints = resample_batch(batch.joints, batch.lengths, config.frames, start, start + share * last, warp)
+    joints, mask = _crop(batch, config, frames, draw) if frames else own_length(batch)
     if config.mirror:
         flip = draw.between(0, 1) < config.mirror
         joints = mirror_batch(joints, layout, flip)
@@ -83,26 +78,22 @@ def augment(
     if config.joint_drop:
         kept = draw.between(0, 1, layout.num_joints) >= config.joint_drop
         joints = joints * kept[:, None, None, :, None]
-    return joints, torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
+    return joints, mask
 
 
-def deterministic_frames(batch: ClipBatch, frames: int | None, crop: float = 1.0) -> tuple[Tensor, Tensor]:
-    """The clips as evaluation sees them, without any chance.
-
-    Args:
-        frames: resample every clip to this length; None keeps each clip's own length, padded.
-        crop: centred share of the clip that is kept when resampling.
-
-    Returns:
-        joints ``[B, T, M, V, C]`` and the mask of real frames ``[B, T]``.
-    """
-    if frames is None:
-        steps = torch.arange(batch.joints.shape[1], device=batch.joints.device)
-        return batch.joints, steps < batch.lengths[:, None]
+def _crop(batch: ClipBatch, config: AugmentConfig, frames: int, draw: "_Draw") -> tuple[Tensor, Tensor]:
     last = (batch.lengths - 1).to(torch.float32)
-    margin = (1 - crop) / 2 * last
-    joints = resample_batch(batch.joints, batch.lengths, frames, margin, last - margin)
+    share = draw.between(config.min_crop, config.max_crop)
+    start = (1 - share) * draw.between(0, 1) * last
+    warp = draw.between(-config.speed_warp, config.speed_warp) if config.speed_warp else None
+    joints = resample_batch(batch.joints, batch.lengths, frames, start, start + share * last, warp)
     return joints, torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
+
+
+def own_length(batch: ClipBatch) -> tuple[Tensor, Tensor]:
+    """The padded clips as they are, ``[B, T, M, V, C]``, and the mask of their real frames ``[B, T]``."""
+    steps = torch.arange(batch.joints.shape[1], device=batch.joints.device)
+    return batch.joints, steps < batch.lengths[:, None]
 
 
 def resample_batch(

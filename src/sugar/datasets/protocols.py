@@ -30,9 +30,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not self.train or set(self.train) & set(self.test or ()):
-            raise InputError(
-                f"protocol {self.name!r}: its training side is empty or shares a value with its test"
-            )
+            raise InputError(f"protocol {self.name!r}: its training side is empty or shares a value with its test")
 
 
 NW_UCLA_CROSS_VIEW = Protocol("nw-ucla-cross-view", "camera", train=(1, 2), test=(3,))
@@ -96,13 +94,10 @@ def split(store: Store, protocol: Protocol, validation: ValidationConfig) -> Spl
     if (values[labelled] < 0).any():
         missing = store.clip_ids[int(np.flatnonzero(labelled & (values < 0))[0])]
         raise InputError(
-            f"store {store.path}: clip {missing!r} has no {protocol.column}, "
-            f"which protocol {protocol.name} needs"
+            f"store {store.path}: clip {missing!r} has no {protocol.column}, which protocol {protocol.name} needs"
         )
     trains = labelled & np.isin(values, protocol.train)
-    tests = labelled & (
-        ~np.isin(values, protocol.train) if protocol.test is None else np.isin(values, protocol.test)
-    )
+    tests = labelled & (~np.isin(values, protocol.train) if protocol.test is None else np.isin(values, protocol.test))
     for side, chosen in (("training", trains), ("test", tests)):
         if not chosen.any():
             raise InputError(f"store {store.path}: no clip on the {side} side of protocol {protocol.name}")
@@ -116,9 +111,7 @@ def split(store: Store, protocol: Protocol, validation: ValidationConfig) -> Spl
     )
 
 
-def _validation_mask(
-    store: Store, trains: npt.NDArray[np.bool_], config: ValidationConfig
-) -> npt.NDArray[np.bool_]:
+def _validation_mask(store: Store, trains: npt.NDArray[np.bool_], config: ValidationConfig) -> npt.NDArray[np.bool_]:
     if config.by == "none":
         return np.zeros_like(trains)
     if config.by == "fraction":
@@ -131,9 +124,7 @@ def _validation_mask(
     return held_out
 
 
-def _draw_fraction(
-    store: Store, trains: npt.NDArray[np.bool_], config: ValidationConfig
-) -> npt.NDArray[np.bool_]:
+def _draw_fraction(store: Store, trains: npt.NDArray[np.bool_], config: ValidationConfig) -> npt.NDArray[np.bool_]:
     """Whole performances of each class at random until the share is reached; never all of a class.
 
     A performance (setup, subject, trial, class) is what several cameras see at once; a view of it on the

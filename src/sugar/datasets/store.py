@@ -93,15 +93,11 @@ class _Writer:
     def add(self, clip: SkeletonClip) -> None:
         where = f"clip {clip.clip_id!r}"
         if not clip.clip_id or clip.clip_id in self.seen:
-            raise InputError(
-                f"{where}: every clip in a store needs an id of its own; this one is there twice"
-            )
+            raise InputError(f"{where}: every clip in a store needs an id of its own; this one is there twice")
         if clip.layout != self.layout:
             raise InputError(f"{where}: its layout is {clip.layout.name!r}, the store's {self.layout.name!r}")
         if clip.label is not None and clip.label not in self.classes:
-            raise InputError(
-                f"{where}: its class {clip.label!r} is not one of the {len(self.classes)} classes"
-            )
+            raise InputError(f"{where}: its class {clip.label!r} is not one of the {len(self.classes)} classes")
         self.seen.add(clip.clip_id)
         joints = np.ascontiguousarray(clip.joints)
         confidence = None if clip.confidence is None else np.ascontiguousarray(clip.confidence)
@@ -181,9 +177,7 @@ def write_store(
         raise InputError(f"store {path}: class names must differ from each other")
     # The rename at the end would remove whatever stands there, so only a store may be replaced.
     if path.exists() and not (path / "manifest.json").is_file():
-        raise InputError(
-            f"store {path}: something that is not a store is already there; choose another folder"
-        )
+        raise InputError(f"store {path}: something that is not a store is already there; choose another folder")
     writer, refused = _Writer(layout, classes), []
     with atomic_folder(path) as folder:
         with (
@@ -252,13 +246,10 @@ class Store:
             raise InputError(f"store {path}: clips.arrow is missing; import the data again") from None
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(
-                f"store {path}: clips.arrow is damaged ({reason}); import the data again"
-            ) from None
+            raise InputError(f"store {path}: clips.arrow is damaged ({reason}); import the data again") from None
         if table.schema != _SCHEMA or table.num_rows != manifest.clips:
             raise InputError(
-                f"store {path}: clips.arrow does not fit its manifest of {manifest.clips} clips; "
-                "import the data again"
+                f"store {path}: clips.arrow does not fit its manifest of {manifest.clips} clips; import the data again"
             )
         return cls(path, manifest, table)
 
@@ -277,9 +268,7 @@ class Store:
         shape = (columns["frames"], columns["persons"], self.layout.num_joints, self.layout.dimension)
         joints = self._joints[batch][row]
         if joints is None or joints.size != np.prod(shape):
-            raise InputError(
-                f"store {self.path}: clip {self.clip_ids[i]!r} is damaged; import the data again"
-            )
+            raise InputError(f"store {self.path}: clip {self.clip_ids[i]!r} is damaged; import the data again")
         confidence = self._confidence[batch][row]
         label = columns["label"]
         return SkeletonClip(

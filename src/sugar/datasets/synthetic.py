@@ -184,9 +184,7 @@ PEOPLE = 12
 _TURNS = (1, 9, 2, 3, 10, 4, 5, 11, 6, 7, 12, 8)
 
 
-def generate(
-    clips_per_class: int, seed: int, classes: Sequence[str] = SYNTHETIC_CLASSES
-) -> Iterator[SkeletonClip]:
+def generate(clips_per_class: int, seed: int, classes: Sequence[str] = SYNTHETIC_CLASSES) -> Iterator[SkeletonClip]:
     """Clips of twelve people, class by class, in turn over people and cameras.
 
     Clip i of a class depends on the seed, the class and i alone: a larger set contains the smaller one.
@@ -236,9 +234,7 @@ def perform(person: Person, action: Action, rng: np.random.Generator) -> Motion:
     return motion
 
 
-def _record(
-    person: Person, action: Action, camera: Camera, rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
+def _record(person: Person, action: Action, camera: Camera, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """What the camera sees: ``[T, 1, 25, 3]`` in its own axes, with noise."""
     joints = pose(person, perform(person, action, rng))
     place = np.array([rng.uniform(-0.5, 0.5), -camera.height, rng.uniform(2.3, 3.8)])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sugar.datasets.augment import mirror_batch, resample_batch
+from sugar.datasets.augment import mirror_batch, own_length, resample_batch
 from sugar.datasets.batches import ClipBatch
 from sugar.errors import InputError
 from sugar.skeleton.layout import JointLayout
@@ -31,7 +31,7 @@ def view_joints(batch: ClipBatch, layout: JointLayout, view: View, frames: int) 
     """A batch through one view.
 
     Args:
-        frames: every clip is resampled to so many; 0 keeps each clip's own length (then the view's part is ignored).
+        frames: every clip is resampled to so many; 0 keeps each clip's own length, whole.
 
     Returns:
         joints ``[B, T, M, V, C]`` and the mask of real frames ``[B, T]``.
@@ -41,8 +41,7 @@ def view_joints(batch: ClipBatch, layout: JointLayout, view: View, frames: int) 
         joints = resample_batch(batch.joints, batch.lengths, frames, view.start * last, view.stop * last)
         mask = torch.ones(joints.shape[:2], dtype=torch.bool, device=joints.device)
     else:
-        joints = batch.joints
-        mask = torch.arange(joints.shape[1], device=joints.device) < batch.lengths[:, None]
+        joints, mask = own_length(batch)
     if view.mirror:
         joints = mirror_batch(joints, layout, torch.ones(len(batch), dtype=torch.bool, device=joints.device))
     return joints, mask

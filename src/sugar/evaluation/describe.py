@@ -86,9 +86,7 @@ def leading_label(text: str, names: Sequence[str]) -> str | None:
 def names_label(text: str, label: str) -> bool:
     """Whether the label stands anywhere in the text, as whole words in order."""
     words, wanted = _words(text), _words(label)
-    return bool(wanted) and any(
-        words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1)
-    )
+    return bool(wanted) and any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
 
 
 def describe_metrics(
@@ -146,9 +144,7 @@ def _check_references(texts: Sequence[str], references: Sequence[Sequence[str]])
     if not texts:
         raise InputError("no descriptions to score: generate at least one")
     if len(texts) != len(references):
-        raise InputError(
-            f"{len(references)} sets of references for {len(texts)} descriptions: give one set each"
-        )
+        raise InputError(f"{len(references)} sets of references for {len(texts)} descriptions: give one set each")
     empty = [i for i, r in enumerate(references) if isinstance(r, str) or not r]
     if empty:
         raise InputError(f"description {empty[0]} has no list of references: give at least one")

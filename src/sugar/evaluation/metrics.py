@@ -91,9 +91,7 @@ def check_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
     """
     array = np.asarray(probabilities, dtype=np.float64)
     if array.ndim != 2 or 0 in array.shape:
-        raise InputError(
-            f"probabilities have shape {array.shape}: give [clips, classes], at least one of each"
-        )
+        raise InputError(f"probabilities have shape {array.shape}: give [clips, classes], at least one of each")
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         raise InputError(
@@ -128,9 +126,7 @@ def confusion_matrix(predictions: ArrayLike, labels: ArrayLike, num_classes: int
     truth = np.asarray(labels)
     truth = check_labels(truth, len(truth), num_classes)
     predicted = check_labels(predictions, len(truth), num_classes)
-    return np.bincount(truth * num_classes + predicted, minlength=num_classes**2).reshape(
-        num_classes, num_classes
-    )
+    return np.bincount(truth * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def class_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -139,9 +135,7 @@ def class_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.divide(np.diag(confusion), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
-def reliability(
-    probabilities: ArrayLike, labels: ArrayLike, num_bins: int = NUM_BINS
-) -> list[ReliabilityBin]:
+def reliability(probabilities: ArrayLike, labels: ArrayLike, num_bins: int = NUM_BINS) -> list[ReliabilityBin]:
     """Top-1 confidence against accuracy in bins of equal width (Guo et al. 2017, "On calibration")."""
     array = check_probabilities(probabilities)
     truth = check_labels(labels, *array.shape)
@@ -170,9 +164,7 @@ def expected_calibration_error(table: list[ReliabilityBin]) -> float:
     """Mean over clips of |accuracy - confidence| of their bin."""
     total = sum(b.count for b in table)
     gaps = (
-        b.count * abs(b.accuracy - b.confidence)
-        for b in table
-        if b.accuracy is not None and b.confidence is not None
+        b.count * abs(b.accuracy - b.confidence) for b in table if b.accuracy is not None and b.confidence is not None
     )
     return float(sum(gaps) / total)
 
@@ -225,9 +217,7 @@ def compute_metrics(probabilities: ArrayLike, labels: ArrayLike, *, seed: int = 
     )
 
 
-def compare_paired(
-    prob_a: ArrayLike, prob_b: ArrayLike, labels: ArrayLike, *, seed: int = 0
-) -> PairedComparison:
+def compare_paired(prob_a: ArrayLike, prob_b: ArrayLike, labels: ArrayLike, *, seed: int = 0) -> PairedComparison:
     """Top-1 of a against b on the same clips: paired bootstrap interval and McNemar's exact test.
 
     Resampling clips gives multinomial counts of (only a right, only b right, the rest), drawn directly.
@@ -237,9 +227,7 @@ def compare_paired(
     """
     a, b = check_probabilities(prob_a), check_probabilities(prob_b)
     if a.shape != b.shape:
-        raise InputError(
-            f"paired scores have shapes {a.shape} and {b.shape}: compare the same clips and classes"
-        )
+        raise InputError(f"paired scores have shapes {a.shape} and {b.shape}: compare the same clips and classes")
     truth = check_labels(labels, *a.shape)
     right_a, right_b = a.argmax(axis=1) == truth, b.argmax(axis=1) == truth
     n, only_a, only_b = len(truth), int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
@@ -260,7 +248,6 @@ def _sign_test(a: int, b: int) -> float:
     """Two-sided exact probability of a split at least as uneven as a : b under a fair coin."""
     n = a + b
     logs = (
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
-        for k in range(min(a, b) + 1)
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2) for k in range(min(a, b) + 1)
     )
     return min(1.0, 2 * sum(math.exp(x) for x in logs))

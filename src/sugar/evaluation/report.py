@@ -147,9 +147,7 @@ def evaluate(
         except InputError as error:
             raise InputError(f"scorer {name!r}: {error}") from error
         if array.shape[1] != len(classes):
-            raise InputError(
-                f"scorer {name!r} has {array.shape[1]} classes but {len(classes)} names: list each once"
-            )
+            raise InputError(f"scorer {name!r} has {array.shape[1]} classes but {len(classes)} names: list each once")
         results[name] = ScorerResult(
             probabilities=array,
             metrics=compute_metrics(array, truth),
@@ -185,9 +183,7 @@ def write_report(result: EvaluationResult, folder: Path) -> dict[str, Any]:
     folder = Path(folder)
     report = result.to_dict()
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
-    tables: dict[str, Any] = {
-        f"score_{n}": s.probabilities.astype(np.float32) for n, s in result.scorers.items()
-    }
+    tables: dict[str, Any] = {f"score_{n}": s.probabilities.astype(np.float32) for n, s in result.scorers.items()}
     with atomic_write(folder / "probabilities.npz") as path:
         np.savez_compressed(
             path,
@@ -227,9 +223,7 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def scores_table(report: Mapping[str, Any]) -> Table:
     """The scorers side by side, for the terminal."""
-    table = Table(
-        title=f"{report['protocol']}, {report['split']}, n = {report['n']} (%, with 95 % intervals)"
-    )
+    table = Table(title=f"{report['protocol']}, {report['split']}, n = {report['n']} (%, with 95 % intervals)")
     table.add_column("scorer")
     for heading in ("top-1", "interval", "top-5", "mean class", "interval", "ECE"):
         table.add_column(heading, justify="right")

@@ -102,13 +102,10 @@ def _by_interest(names: Sequence[str] | Mapping[str, Any]) -> list[str]:
 
 def _table(headings: Sequence[str], rows: Sequence[str], text_columns: Sequence[int] = ()) -> str:
     head = "".join(
-        f"<th scope='col'{' class=text' if i in text_columns else ''}>{escape(h)}</th>"
-        for i, h in enumerate(headings)
+        f"<th scope='col'{' class=text' if i in text_columns else ''}>{escape(h)}</th>" for i, h in enumerate(headings)
     )
     return (
-        f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>"
-        + "".join(rows)
-        + "</tbody></table></div>"
+        f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>" + "".join(rows) + "</tbody></table></div>"
     )
 
 
@@ -127,9 +124,7 @@ def _scores(report: Mapping[str, Any]) -> str:
             " to ".join(_percent(b) for b in m["mean_class_interval"]),
             _percent(m["ece"]),
         ]
-        rows.append(
-            f"<tr><th scope='row'>{escape(name)}</th>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
-        )
+        rows.append(f"<tr><th scope='row'>{escape(name)}</th>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
     headings = ("scorer", "top-1 %", "", "95 % interval", "top-5 %", "mean class %", "95 % interval", "ECE %")
     return "<h2>Scores</h2>" + _table(headings, rows)
 
@@ -176,12 +171,8 @@ def _classes(report: Mapping[str, Any]) -> str:
             width = 0 if share is None else 100 * share
             bar = f"<span style='background-size:{width:.1f}% 100%'>{_percent(share)}</span>"
             cells += f"<td class='bar'>{bar}</td>"
-        rows.append(
-            f"<tr><th scope='row'>{escape(name)}</th><td>{report['class_counts'][i]}</td>{cells}</tr>"
-        )
-    return "<h2>Accuracy of each class, %</h2>" + _table(
-        ("class", "clips", *names), rows, range(2, 2 + len(names))
-    )
+        rows.append(f"<tr><th scope='row'>{escape(name)}</th><td>{report['class_counts'][i]}</td>{cells}</tr>")
+    return "<h2>Accuracy of each class, %</h2>" + _table(("class", "clips", *names), rows, range(2, 2 + len(names)))
 
 
 def _scorer(report: Mapping[str, Any], name: str, opened: bool) -> str:
@@ -211,9 +202,7 @@ def _confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     cell = 32 if size <= 12 else 24 if named else max(6, 600 // size)
     longest = max(len(_short(c)) for c in classes)
     # Estimates in pixels of what the names need beside the cells and, turned by 45 degrees, above them.
-    left, top, right = (
-        (int(6.2 * longest) + 12, int(4.5 * longest) + 14, int(3.6 * longest)) if named else (4, 4, 4)
-    )
+    left, top, right = (int(6.2 * longest) + 12, int(4.5 * longest) + 14, int(3.6 * longest)) if named else (4, 4, 4)
     parts = [_rect("grid", left, top, size * cell, size * cell)]
     for i, row in enumerate(counts):
         total = sum(row)
@@ -248,8 +237,7 @@ def _reliability(bins: Sequence[Mapping[str, Any]]) -> str:
         x, width = left + side * b["lower"] + 1, side * (b["upper"] - b["lower"]) - 2
         height, share = side * b["accuracy"], 40 * b["count"] / total
         tip = (
-            f"{_percent(b['lower'])} to {_percent(b['upper'])} %: {b['count']} clips, "
-            f"{_percent(b['accuracy'])} % right"
+            f"{_percent(b['lower'])} to {_percent(b['upper'])} %: {b['count']} clips, {_percent(b['accuracy'])} % right"
         )
         parts.append(_rect("right", x, bottom - height, width, height, 0.75, tip))
         parts.append(_rect("right", x, histogram - share, width, share, 1.0, tip))
@@ -269,9 +257,7 @@ def _svg(parts: Sequence[str], width: int, height: int, label: str) -> str:
     )
 
 
-def _rect(
-    kind: str, x: float, y: float, width: float, height: float, opacity: float = 1.0, tip: str = ""
-) -> str:
+def _rect(kind: str, x: float, y: float, width: float, height: float, opacity: float = 1.0, tip: str = "") -> str:
     title = f"<title>{escape(tip)}</title>" if tip else ""
     return (
         f"<rect class='{kind}' x='{x:.5g}' y='{y:.5g}' width='{width:.5g}' height='{height:.5g}' "
@@ -298,9 +284,7 @@ def _descriptions(report: Mapping[str, Any]) -> str:
     m = report["description_metrics"]
     figures = ""
     if m:
-        chrf = (
-            f", chrF {m['chrf']:.1f} ({escape(m['chrf_signature'] or '')})" if m["chrf"] is not None else ""
-        )
+        chrf = f", chrF {m['chrf']:.1f} ({escape(m['chrf_signature'] or '')})" if m["chrf"] is not None else ""
         figures = (
             f"<p>{m['n']} descriptions: starts with the label {_percent(m['label_first'])} %, names it "
             f"{_percent(m['label_named'])} %, ROUGE-L {_percent(m['rouge_l'])}{chrf}.</p>"

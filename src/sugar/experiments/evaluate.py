@@ -97,9 +97,7 @@ def _descriptions(
     chosen = np.sort(rng.choice(len(indices), size=min(SAMPLES, len(indices)), replace=False))
     best = fused.argmax(axis=1)
     samples = [
-        DescriptionSample(
-            store.clip_ids[indices[i]], truth[i], model.classes[int(best[i])], texts[i], references[i][0]
-        )
+        DescriptionSample(store.clip_ids[indices[i]], truth[i], model.classes[int(best[i])], texts[i], references[i][0])
         for i in chosen
     ]
     return samples, said, accuracy

@@ -43,9 +43,7 @@ class SeedSummary:
 
     def to_markdown(self) -> str:
         """Scorers side by side in percent, mean and deviation."""
-        rows = [
-            [f"`{name}`", *(_cell(spreads[m]) for m in MEASURES)] for name, spreads in self.scores.items()
-        ]
+        rows = [[f"`{name}`", *(_cell(spreads[m]) for m in MEASURES)] for name, spreads in self.scores.items()]
         return markdown_table(["scorer", "top-1 %", "top-5 %", "mean class %", "ECE %"], rows)
 
 
@@ -73,8 +71,7 @@ def aggregate_seeds(paths: Sequence[Path]) -> SeedSummary:
     if len(set(seeds)) < len(seeds):
         raise InputError(f"seeds {list(seeds)}: each report must come from a run with a seed of its own")
     scores = {
-        scorer: {m: _spread([r["scores"][scorer][m] for r in reports]) for m in MEASURES}
-        for scorer in first["scores"]
+        scorer: {m: _spread([r["scores"][scorer][m] for r in reports]) for m in MEASURES} for scorer in first["scores"]
     }
     return SeedSummary(
         protocol=first["protocol"],

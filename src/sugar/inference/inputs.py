@@ -66,7 +66,11 @@ def _from_json_text(text: str, where: str) -> Iterator[SkeletonClip]:
         place = where if len(objects) == 1 else f"{where}, clip {number + 1}"
         if not isinstance(item, dict):
             raise InputError(f"{place}: expected an object with joints and layout, not {type(item).__name__}")
-        yield _clip(item, place, default_id=f"{Path(where).stem}-{number + 1}" if len(objects) > 1 else Path(where).stem)
+        yield _clip(
+            item,
+            place,
+            default_id=f"{Path(where).stem}-{number + 1}" if len(objects) > 1 else Path(where).stem,
+        )
 
 
 def _from_npz(path: Path) -> SkeletonClip:

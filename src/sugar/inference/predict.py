@@ -48,9 +48,7 @@ def as_json(found: Recognition) -> dict[str, Any]:
         "clip_id": found.clip_id,
         "label": found.label,
         "top": [[name, round(p, 6)] for name, p in found.top[:TOP]],
-        "scores": {
-            scorer: {name: round(p, 6) for name, p in table.items()} for scorer, table in found.scores.items()
-        },
+        "scores": {scorer: {name: round(p, 6) for name, p in table.items()} for scorer, table in found.scores.items()},
         "description": found.description,
         "facts": [],
     }

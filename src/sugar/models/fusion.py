@@ -34,9 +34,7 @@ class Fusion:
                 "name the same scorers, at least one"
             )
         # Written so that NaN fails too.
-        weights_hold = (
-            all(w >= 0 for w in self.weights.values()) and abs(sum(self.weights.values()) - 1) < 1e-6
-        )
+        weights_hold = all(w >= 0 for w in self.weights.values()) and abs(sum(self.weights.values()) - 1) < 1e-6
         if not weights_hold:
             raise InputError(f"fusion weights {dict(self.weights)}: give weights of 0 or more that sum to 1")
         temperatures = {**self.temperatures, "whole": self.temperature}
@@ -58,9 +56,7 @@ class Fusion:
             InputError: scorers other than those of the fit, shapes that differ, NaN.
         """
         if set(scores) != set(self.weights):
-            raise InputError(
-                f"scores of {sorted(scores)} given to a fusion of {sorted(self.weights)}: give the same"
-            )
+            raise InputError(f"scores of {sorted(scores)} given to a fusion of {sorted(self.weights)}: give the same")
         tables = check_scores(scores)
         pooled = sum(w * log_softmax(tables[n] / self.temperatures[n]) for n, w in self.weights.items())
         return np.exp(log_softmax(np.asarray(pooled) / self.temperature))
@@ -88,9 +84,7 @@ class Fusion:
             temperatures = {str(k): float(v) for k, v in data["temperatures"].items()}
             temperature = float(data["temperature"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(
-                f"fusion weights cannot be read ({error!r}): write them with `Fusion.to_json`"
-            ) from error
+            raise InputError(f"fusion weights cannot be read ({error!r}): write them with `Fusion.to_json`") from error
         return cls(weights, temperatures, temperature)
 
 
@@ -111,17 +105,11 @@ def check_scores(scores: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float6
     for name, values in scores.items():
         table = np.asarray(values, dtype=np.float64)
         if table.ndim != 2 or 0 in table.shape:
-            raise InputError(
-                f"scores {name!r} have shape {table.shape}: give [clips, classes], at least one of each"
-            )
+            raise InputError(f"scores {name!r} have shape {table.shape}: give [clips, classes], at least one of each")
         if shape is not None and table.shape != shape:
-            raise InputError(
-                f"scores {name!r} have shape {table.shape}, the others {shape}: score the same clips"
-            )
+            raise InputError(f"scores {name!r} have shape {table.shape}, the others {shape}: score the same clips")
         shape = table.shape
         if np.isnan(table).any() or np.isposinf(table).any() or np.isneginf(table.max(axis=1)).any():
-            raise InputError(
-                f"scores {name!r} hold NaN, +inf or a clip without any possible class: check that scorer"
-            )
+            raise InputError(f"scores {name!r} hold NaN, +inf or a clip without any possible class: check that scorer")
         tables[name] = log_softmax(table)
     return tables

@@ -49,9 +49,7 @@ class LanguageModel(nn.Module):
 
     action_scale: Tensor
 
-    def __init__(
-        self, *, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: LanguageConfig
-    ) -> None:
+    def __init__(self, *, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: LanguageConfig) -> None:
         super().__init__()
         self.config = config
         # Not every configuration class has these: BLOOM knows no positions, most models no window.
@@ -115,8 +113,7 @@ class LanguageModel(nn.Module):
             if label not in names:
                 raise InputError(f"candidates: the true label {label!r} is not in its own list; add it")
         answers = [
-            self.prompts.answer(label, description)
-            for label, description in zip(labels, descriptions, strict=True)
+            self.prompts.answer(label, description) for label, description in zip(labels, descriptions, strict=True)
         ]
         tokens = self.prompts.batch(candidates, answers, num_queries=action_tokens.shape[1])
         inputs = self._embed(tokens.ids, tokens.mask, tokens.is_action, action_tokens, action_mask)
@@ -132,9 +129,7 @@ class LanguageModel(nn.Module):
         targets = tokens.ids[:, -longest:].clone()
         for row, answer in enumerate(answers):
             targets[row, : longest - len(answer)] = -100
-        return F.cross_entropy(
-            logits.flatten(0, 1).float(), targets.flatten().to(logits.device), ignore_index=-100
-        )
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten().to(logits.device), ignore_index=-100)
 
     def trie(self, candidates: Sequence[str]) -> TokenTrie:
         """The trie of the candidates' answers.

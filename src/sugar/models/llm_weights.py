@@ -141,9 +141,7 @@ def load_adapter(model: PeftModel, folder: Path, config: LanguageConfig) -> None
         saved = LoraConfig.from_pretrained(str(folder))
         state = load_file(Path(folder) / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
-        raise InputError(
-            f"{folder}: not a LoRA adapter: {_first_line(error)}; name a run's adapter folder"
-        ) from error
+        raise InputError(f"{folder}: not a LoRA adapter: {_first_line(error)}; name a run's adapter folder") from error
     if (saved.r, saved.lora_alpha) != (config.lora_rank, config.lora_alpha):
         raise InputError(
             f"{folder}: adapter of rank {saved.r} and alpha {saved.lora_alpha}, but the config says "
@@ -152,9 +150,7 @@ def load_adapter(model: PeftModel, folder: Path, config: LanguageConfig) -> None
     try:
         result = set_peft_model_state_dict(model, state)
     except RuntimeError as error:  # shapes differ
-        raise InputError(
-            f"{folder}: adapter of another LLM than {config.name}; name the run's own"
-        ) from error
+        raise InputError(f"{folder}: adapter of another LLM than {config.name}; name the run's own") from error
     if result.unexpected_keys or any(".lora_" in name for name in result.missing_keys):
         raise InputError(f"{folder}: adapter of another LLM than {config.name}; name the run's own")
 
@@ -180,9 +176,7 @@ def _check_folder(folder: Path) -> None:
     }
     for what, patterns in required.items():
         if not any(any(folder.glob(pattern)) for pattern in patterns):
-            raise InputError(
-                f"language.name: {folder} has no {what}; name a folder with a whole Hugging Face model"
-            )
+            raise InputError(f"language.name: {folder} has no {what}; name a folder with a whole Hugging Face model")
 
 
 def _first_line(error: Exception) -> str:

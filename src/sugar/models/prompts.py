@@ -118,9 +118,7 @@ class PromptEncoder:
         InputError: the tokenizer has no end-of-text token.
     """
 
-    def __init__(
-        self, *, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, max_positions: int | None
-    ) -> None:
+    def __init__(self, *, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, max_positions: int | None) -> None:
         if tokenizer.eos_token_id is None:
             raise InputError("language.name: the tokenizer has no end-of-text token; set its eos_token")
         self.tokenizer = tokenizer

@@ -80,9 +80,7 @@ class Sugar(nn.Module):
         bank: the knowledge texts of those classes, embedded.
     """
 
-    def __init__(
-        self, *, config: ModelConfig, layout: JointLayout, classes: Sequence[str], bank: TextBank
-    ) -> None:
+    def __init__(self, *, config: ModelConfig, layout: JointLayout, classes: Sequence[str], bank: TextBank) -> None:
         super().__init__()
         self.config, self.layout, self.classes, self.bank = config, layout, tuple(classes), bank
         self.encoder = build_encoder(config.encoder, layout)
@@ -107,9 +105,7 @@ class Sugar(nn.Module):
     def add_language(self) -> tuple[Bridge, LanguageModel]:
         """Load the LLM that the config names and give the model a fresh bridge to it."""
         self.language = LanguageModel.load(self.config.language)
-        self.bridge = self.config.bridge.build(
-            in_channels=self.encoder.out_channels, out_channels=self.language.width
-        )
+        self.bridge = self.config.bridge.build(in_channels=self.encoder.out_channels, out_channels=self.language.width)
         return self.bridge, self.language
 
     @property
@@ -140,9 +136,7 @@ class Sugar(nn.Module):
         return new.replaced_by(self.bank.subset(known)) if known else new
 
     @torch.no_grad()
-    def score(
-        self, batch: ClipBatch, names: Sequence[str], scorers: Sequence[str] = SCORERS
-    ) -> dict[str, Tensor]:
+    def score(self, batch: ClipBatch, names: Sequence[str], scorers: Sequence[str] = SCORERS) -> dict[str, Tensor]:
         """Log-probabilities ``[B, K]`` over the candidate ``names`` by scorer, those of ``scorers`` that are there.
 
         Expects preprocessed clips on the model's device and the model in evaluation mode.
@@ -150,13 +144,10 @@ class Sugar(nn.Module):
         bank = self.candidates(names)
         looks = [self._score_view(batch, view, bank, scorers) for view in self.config.views]
         return {
-            scorer: torch.stack([look[scorer] for look in looks]).logsumexp(0).log_softmax(-1)
-            for scorer in looks[0]
+            scorer: torch.stack([look[scorer] for look in looks]).logsumexp(0).log_softmax(-1) for scorer in looks[0]
         }
 
-    def _score_view(
-        self, batch: ClipBatch, view: View, bank: TextBank, scorers: Sequence[str]
-    ) -> dict[str, Tensor]:
+    def _score_view(self, batch: ClipBatch, view: View, bank: TextBank, scorers: Sequence[str]) -> dict[str, Tensor]:
         joints, frames = view_joints(batch, self.layout, view, self.config.frames)
         scores = {}
         if "fc" in scorers and self.baseline is not None:
@@ -226,8 +217,7 @@ class Sugar(nn.Module):
         for row, clip in enumerate(clips):
             ranked = sorted(zip(names, probabilities["fused"][row].tolist(), strict=True), key=lambda p: -p[1])
             by_scorer = {
-                scorer: dict(zip(names, table[row].tolist(), strict=True))
-                for scorer, table in probabilities.items()
+                scorer: dict(zip(names, table[row].tolist(), strict=True)) for scorer, table in probabilities.items()
             }
             found.append(Recognition(clip.clip_id, best[row], ranked, by_scorer, descriptions[row]))
         return found

@@ -148,9 +148,7 @@ class TemporalQueryProjection(nn.Module):
             ValueError: the segment is empty or longer than ``segment_length``.
         """
         if not 1 <= segment.shape[1] <= self.segment_length:
-            raise ValueError(
-                f"a segment has 1 to {self.segment_length} tokens, this one has {segment.shape[1]}"
-            )
+            raise ValueError(f"a segment has 1 to {self.segment_length} tokens, this one has {segment.shape[1]}")
         present = mask.any(dim=1, keepdim=True)  # [B, 1]
         # Softmax over nothing is NaN: a sample without tokens attends to the padding and is then put back.
         readable = mask | ~present

@@ -128,9 +128,7 @@ def _flatten(root: _Node, num_candidates: int) -> TokenTrie:
     depths: list[int] = []
     branch_nodes: list[int] = []
     branch_children: list[list[int]] = []
-    ends: list[
-        tuple[list[tuple[int, int]], list[int]]
-    ] = []  # (branching row, column) along a path, its candidates
+    ends: list[tuple[list[tuple[int, int]], list[int]]] = []  # (branching row, column) along a path, its candidates
 
     def visit(node: _Node, index: int, depth: int, route: list[tuple[int, int]]) -> None:
         if node.candidates:
@@ -156,10 +154,7 @@ def _flatten(root: _Node, num_candidates: int) -> TokenTrie:
         children[row, : len(row_children)] = torch.tensor(row_children)
         child_mask[row, : len(row_children)] = True
     edges = [
-        (row * width + column, candidate)
-        for route, owners in ends
-        for candidate in owners
-        for row, column in route
+        (row * width + column, candidate) for route, owners in ends for candidate in owners for row, column in route
     ]
     return TokenTrie(
         num_candidates=num_candidates,

@@ -76,8 +76,7 @@ class SkeletonClip:
             )
         if shape[3] != layout.dimension:
             raise InputError(
-                f"{self._where}: {shape[3]} coordinates a joint, "
-                f"but layout {layout.name} has {layout.dimension}"
+                f"{self._where}: {shape[3]} coordinates a joint, but layout {layout.name} has {layout.dimension}"
             )
 
     def _check_finite(self) -> None:

@@ -50,9 +50,7 @@ class JointLayout:
         used = [self.root, *(j for pair in (*self.bones, *self.pairs) for j in pair)]
         used += [j for part in self.parts.values() for j in part]
         if outside := sorted(set(used) - set(joints)):
-            raise InputError(
-                f"layout {self.name!r}: joint {outside[0]} is not one of 0..{self.num_joints - 1}"
-            )
+            raise InputError(f"layout {self.name!r}: joint {outside[0]} is not one of 0..{self.num_joints - 1}")
         self._check_tree()
         if set(self.parts) != set(PARTS):
             raise InputError(f"layout {self.name!r}: parts must be exactly {', '.join(PARTS)}")
@@ -170,9 +168,7 @@ def _limb(*joints: str) -> list[str]:
     return [f"{side}_{joint}" for side in ("left", "right") for joint in joints]
 
 
-def _layout(
-    name: str, joint_names: list[str], parents: dict[str, str], parts: dict[str, list[str]]
-) -> JointLayout:
+def _layout(name: str, joint_names: list[str], parents: dict[str, str], parts: dict[str, list[str]]) -> JointLayout:
     index = {joint: i for i, joint in enumerate(joint_names)}
     (root,) = set(joint_names) - set(parents)
     return JointLayout(
@@ -182,9 +178,7 @@ def _layout(
         root=index[root],
         parts={part: tuple(sorted(index[j] for j in joints)) for part, joints in parts.items()},
         pairs=tuple(
-            (index[j], index["right_" + j.removeprefix("left_")])
-            for j in joint_names
-            if j.startswith("left_")
+            (index[j], index["right_" + j.removeprefix("left_")]) for j in joint_names if j.startswith("left_")
         ),
     )
 

@@ -126,9 +126,7 @@ def resample(joints: Array, length: int) -> Array:
     frames = len(joints)
     if length < 1 or frames < 1:
         raise ValueError(f"cannot resample {frames} frames to {length}")
-    return sample_at(
-        joints, np.linspace(0, frames - 1, length) if length > 1 else np.array([(frames - 1) / 2])
-    )
+    return sample_at(joints, np.linspace(0, frames - 1, length) if length > 1 else np.array([(frames - 1) / 2]))
 
 
 def sample_at(joints: Array, positions: npt.NDArray[np.floating]) -> Array:

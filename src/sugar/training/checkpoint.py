@@ -36,9 +36,7 @@ class Checkpoint:
         """Write the file whole or not at all; a kill at any moment leaves the previous one."""
         header = {"sugar_checkpoint": json.dumps({"format_version": FORMAT_VERSION, **self.scalars})}
         # A copy each: safetensors refuses tensors that share memory.
-        tensors = {
-            name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in self.tensors.items()
-        }
+        tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in self.tensors.items()}
         with atomic_write(path) as temporary:
             save_file(tensors, temporary, metadata=header)
 
@@ -55,17 +53,13 @@ class Checkpoint:
                 # Copies in memory of torch's own alignment: kernels may round differently on others.
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
-            raise InputError(
-                f"{path}: damaged checkpoint ({error}): train anew with another --out"
-            ) from error
+            raise InputError(f"{path}: damaged checkpoint ({error}): train anew with another --out") from error
         if header is None:
             raise InputError(f"{path}: not a checkpoint of a training: train anew with another --out")
         scalars = json.loads(header)
         version = scalars.pop("format_version")
         if version > FORMAT_VERSION:
-            raise InputError(
-                f"{path}: checkpoint of version {version}, newer than {FORMAT_VERSION}: update sugar"
-            )
+            raise InputError(f"{path}: checkpoint of version {version}, newer than {FORMAT_VERSION}: update sugar")
         return cls(tensors=tensors, scalars=scalars)
 
     def below(self, prefix: str) -> dict[str, Tensor]:
@@ -97,9 +91,7 @@ def check_recipe(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any
         if before.get(key) != now.get(key)
     ]
     if changed:
-        raise InputError(
-            f"{path}: cannot resume with another recipe ({'; '.join(changed)}): undo or use another --out"
-        )
+        raise InputError(f"{path}: cannot resume with another recipe ({'; '.join(changed)}): undo or use another --out")
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -146,9 +138,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]
     }
 
 
-def load_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], names: Mapping[int, str]
-) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], names: Mapping[int, str]) -> None:
     """Inverse of ``optimizer_tensors``. A training at step 0 has no state yet."""
     state: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -199,9 +189,7 @@ class TrainingState:
         self.sums, self.summed, self.loss = {}, 0, means["loss"]
         return means
 
-    def checkpoint(
-        self, recipe: Mapping[str, Any], random: Mapping[str, Tensor], *, finished: bool
-    ) -> Checkpoint:
+    def checkpoint(self, recipe: Mapping[str, Any], random: Mapping[str, Tensor], *, finished: bool) -> Checkpoint:
         """A finished training keeps its result only, neither moments nor the weights behind the average.
 
         ``random``: states of the random generators of every process, as ``{"rank.name": tensor}``.

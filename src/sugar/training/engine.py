@@ -265,9 +265,7 @@ class _Training:
             clips += plan.clips_of(state.step - 1)
             clip_seconds += time.monotonic() - started
             state.add(values | {"learning_rate": rate})
-            log.advance(
-                epoch=epoch + 1, step=state.step, loss=values["loss"], clips_per_s=clips / clip_seconds
-            )
+            log.advance(epoch=epoch + 1, step=state.step, loss=values["loss"], clips_per_s=clips / clip_seconds)
             if epoch_ends or (loop.log_steps and (within + 1) % loop.log_steps == 0):
                 line = state.take_means() | {"clips_per_s": clips / clip_seconds}
                 clips, clip_seconds = 0, 0.0
@@ -316,9 +314,7 @@ class _Training:
             totals["gradient_norm"] = norm.detach().float()
         return totals
 
-    def agree(
-        self, tensors: dict[str, Tensor], *, save: bool, stop: bool
-    ) -> tuple[dict[str, float], bool, bool]:
+    def agree(self, tensors: dict[str, Tensor], *, save: bool, stop: bool) -> tuple[dict[str, float], bool, bool]:
         """Numbers for the log, and whether to save and to stop, the same in every process.
 
         Reading numbers waits for the device, so all are read at once.

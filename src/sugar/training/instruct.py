@@ -27,9 +27,7 @@ class ListConfig:
     """Fewest names in a sub-list."""
 
 
-def draw_candidates(
-    names: Sequence[str], truth: int, config: ListConfig, generator: torch.Generator
-) -> list[str]:
+def draw_candidates(names: Sequence[str], truth: int, config: ListConfig, generator: torch.Generator) -> list[str]:
     """A list of names that holds ``names[truth]``, by ``config``."""
     chosen = [i for i in range(len(names)) if i != truth]
     size = len(names)

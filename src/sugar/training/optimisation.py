@@ -98,9 +98,7 @@ def learning_rate(config: OptimisationConfig, step: int, steps: int, epoch: int)
         position = (step - warmup_steps) / (steps - warmup_steps)
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * position))
     if config.schedule == "step":
-        return config.learning_rate * config.gamma ** sum(
-            epoch >= milestone for milestone in config.milestones
-        )
+        return config.learning_rate * config.gamma ** sum(epoch >= milestone for milestone in config.milestones)
     return config.learning_rate
 
 

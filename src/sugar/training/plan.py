@@ -87,9 +87,7 @@ class _Remaining:
                 yield indices
 
 
-def loader(
-    dataset: Clips, collate: Callable[[list[Any]], Any], plan: Plan, step: int, workers: int
-) -> DataLoader[Any]:
+def loader(dataset: Clips, collate: Callable[[list[Any]], Any], plan: Plan, step: int, workers: int) -> DataLoader[Any]:
     """Batches of every forward pass from ``step`` to the end of training, one worker pool for all epochs."""
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # torch names its own class, but asks no more than this

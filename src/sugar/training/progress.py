@@ -80,9 +80,7 @@ class TrainingLog:
         if not self.enabled:
             return
         line = {"stage": self.stage, "epoch": epoch, "step": step}
-        self._file.write(
-            json.dumps(line | {key: float(f"{value:.6g}") for key, value in values.items()}) + "\n"
-        )
+        self._file.write(json.dumps(line | {key: float(f"{value:.6g}") for key, value in values.items()}) + "\n")
         self._file.flush()
         if self._writer is not None:
             for key, value in values.items():
@@ -115,9 +113,7 @@ def _tensorboard_writer(folder: Path, step: int, wanted: Literal["auto", "on", "
         return None
     if find_spec("tensorboard") is None:
         if wanted == "on":
-            raise InputError(
-                "loop.tensorboard is on but TensorBoard is missing: pip install 'sugar[tensorboard]'"
-            )
+            raise InputError("loop.tensorboard is on but TensorBoard is missing: pip install 'sugar[tensorboard]'")
         return None
     from torch.utils.tensorboard import SummaryWriter
 

@@ -56,11 +56,7 @@ class RepresentObjective(Objective):
             rows = torch.tensor(self._of_kind.get(kind, []), dtype=torch.long)
             if count == 0 or rows.numel() == 0:
                 continue
-            same_class = self.text_classes[rows.to(self.text_classes.device)].cpu() == labels.cpu().unsqueeze(
-                1
-            )
+            same_class = self.text_classes[rows.to(self.text_classes.device)].cpu() == labels.cpu().unsqueeze(1)
             keys = torch.rand(same_class.shape, generator=generator).masked_fill(~same_class, -1.0)
-            drawn.append(
-                rows[keys.topk(min(count, int(same_class.sum(dim=1).min())), dim=1).indices].flatten()
-            )
+            drawn.append(rows[keys.topk(min(count, int(same_class.sum(dim=1).min())), dim=1).indices].flatten())
         return torch.cat(drawn).to(labels.device)

@@ -55,7 +55,9 @@ def check_out(config: RunConfig, out: Path, resume: bool) -> None:
         raise InputError(f"{out}: exists; continue that run with --resume or give another --out")
     saved, _ = parse_config(RunConfig, read_yaml(out / "config.yaml"), where=str(out / "config.yaml"))
     if (changed := _first_difference(as_plain(saved), as_plain(config))) is not None:
-        raise InputError(f"{out}: was started with another {changed}; resume with the same config, or use another --out")
+        raise InputError(
+            f"{out}: was started with another {changed}; resume with the same config, or use another --out"
+        )
 
 
 def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
@@ -84,9 +86,7 @@ class Run:
         bank = knowledge_bank(config, self.pack, self.classes)
         self._seed("model")
         self.model = Sugar(config=config.model, layout=self.store.layout, classes=self.classes, bank=bank)
-        self.dataset = ClipDataset(
-            self.store, self.split.train, config.model.preprocess, cache=config.data.cache
-        )
+        self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
         self.record = environment(seed=config.seed, store_hash=self.store.hash)
         write_config(config, out / "config.yaml")
 

@@ -138,9 +138,7 @@ class ChannelTopologyConvolution(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(1))
         self.psi = nn.Conv1d(in_channels, num_subsets * relation_channels, 1)
         self.phi = nn.Conv1d(in_channels, num_subsets * relation_channels, 1)
-        self.xi = nn.Conv2d(
-            num_subsets * relation_channels, num_subsets * out_channels, 1, groups=num_subsets
-        )
+        self.xi = nn.Conv2d(num_subsets * relation_channels, num_subsets * out_channels, 1, groups=num_subsets)
         self.value = nn.Conv2d(in_channels, num_subsets * out_channels, 1)
         self.norm = nn.BatchNorm2d(out_channels)
         self.residual = shortcut(in_channels, out_channels, 1)
@@ -193,8 +191,7 @@ class MultiScaleTemporalConvolution(nn.Module):
     def forward(self, x: Tensor, frames: Tensor | None) -> Tensor:
         """`[P, C, T, V]` to `[P, C, ceil(T / stride), V]`."""
         branches = [
-            dilated(keep_valid(reduce(x), frames))
-            for reduce, dilated in zip(self.reduce, self.dilated, strict=True)
+            dilated(keep_valid(reduce(x), frames)) for reduce, dilated in zip(self.reduce, self.dilated, strict=True)
         ]
         return torch.cat([*branches, self.pointwise(x)], dim=1)
 
@@ -203,9 +200,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     """Identity where the shapes agree, else a strided 1x1 convolution with batch norm."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 1, stride=(stride, 1)), nn.BatchNorm2d(out_channels)
-    )
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride=(stride, 1)), nn.BatchNorm2d(out_channels))
 
 
 def keep_valid(x: Tensor, frames: Tensor | None) -> Tensor:
