@@ -176,7 +176,13 @@ def train(arguments: Sequence[str]) -> None:
 
 
 def evaluate(
-    run: Path, store: Path | None, protocol: str | None, out: Path, llm: str | None, split: str, as_json: bool
+    run: Path,
+    store: Path | None,
+    protocol: str | None,
+    out: Path,
+    llm: str | None,
+    split: Literal["test", "validation"],
+    as_json: bool,
 ) -> None:
     """Evaluate a run on a protocol's test side and write the report."""
     from sugar.evaluation.report import scores_table

@@ -17,11 +17,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        # mkstemp makes the file private; a finished file follows the user's umask like any other.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         yield temporary
+        # Temporary files are private; a finished one follows the user's umask like any other.
+        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -42,11 +40,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(previous)
         else:
             os.replace(temporary, path)
-        umask = os.umask(0)
-        os.umask(umask)
-        path.chmod(0o777 & ~umask)
+        path.chmod(0o777 & ~_umask())
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    umask = os.umask(0)  # the only way to read it is to set it
+    os.umask(umask)
+    return umask
 
 
 def write_text(path: Path, text: str) -> None:

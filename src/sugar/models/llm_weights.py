@@ -49,21 +49,31 @@ class LanguageConfig:
     for models that take no 4-D attention mask (ALiBi, state-space)"""
 
 
+def find_base(config: LanguageConfig) -> Path | str:
+    """The folder or the hub id of the LLM; cheap, so that a run asks before it trains anything.
+
+    Raises:
+        InputError: nothing is named, there is no such folder, or it lacks config, tokenizer or weights.
+    """
+    if not config.name:
+        raise InputError("language.name: no LLM given; name a folder or a Hugging Face id")
+    folder = Path(config.name).expanduser()
+    if folder.is_dir():
+        _check_folder(folder)
+        return folder
+    if folder.is_absolute() or config.name.startswith((".", "~")):
+        raise InputError(f"language.name: no folder {config.name}; name a folder or a Hugging Face id")
+    return config.name
+
+
 def load_base(config: LanguageConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and tokenizer of ``config.name``; a folder is never looked up anywhere else.
 
     Raises:
         InputError: the folder lacks config, tokenizer or weights; the hub id cannot be had; weights lack.
     """
-    if not config.name:
-        raise InputError("language.name: no LLM given; name a folder or a Hugging Face id")
-    folder = Path(config.name).expanduser()
-    local = folder.is_dir()
-    if local:
-        _check_folder(folder)
-    elif folder.is_absolute() or config.name.startswith((".", "~")):
-        raise InputError(f"language.name: no folder {config.name}; name a folder or a Hugging Face id")
-    source = str(folder) if local else config.name
+    found = find_base(config)
+    source, local = str(found), isinstance(found, Path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, local_files_only=local)
         with _quiet_unless_terminal():

@@ -37,7 +37,9 @@ class RepresentObjective(Objective):
         self.layout, self.augmentation, self.frames = layout, augmentation, frames
         self.register_buffer("texts", bank.embeddings, persistent=False)
         self.register_buffer("text_classes", bank.classes, persistent=False)
-        self._of_kind = {kind: [i for i, k in enumerate(bank.kinds) if k == kind] for kind in set(bank.kinds)}
+        self._of_kind: dict[str, list[int]] = {}
+        for row, kind in enumerate(bank.kinds):
+            self._of_kind.setdefault(kind, []).append(row)
 
     def forward(self, batch: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         joints, frames = augment(batch, self.layout, self.augmentation, self.frames, generator)

@@ -19,6 +19,7 @@ from sugar.evaluation.recognize import score_clips
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
 from sugar.knowledge.pack import KnowledgePack, load_pack
+from sugar.models.llm_weights import find_base
 from sugar.models.sugar import FUSED_SCORERS, Sugar
 from sugar.training.baseline import BaselineObjective
 from sugar.training.config import RunConfig, StageConfig
@@ -74,6 +75,8 @@ class Run:
 
     def __init__(self, config: RunConfig, out: Path, resume: bool) -> None:
         self.config, self.out, self.resume = config, out, resume
+        if "instruct" in config.stages:
+            find_base(config.model.language)  # before hours of stage 1, not after
         self.store = Store.open(config.data.store)
         self.split: Split = split(self.store, get_protocol(config.data.protocol), config.data.validation)
         self.pack = load_pack(config.knowledge.pack)

@@ -1,0 +1,245 @@
+"""The command line as its users meet it: a small run trained once, then used; and every kind of bad input."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sugar import Sugar
+from sugar.cli import main
+from sugar.datasets.store import Store, write_store
+from sugar.datasets.synthetic import SYNTHETIC_CLASSES, generate
+from sugar.errors import InputError
+from sugar.experiments.small_lm import train_small_lm
+from sugar.knowledge.pack import load_pack
+from sugar.skeleton.layout import NTU25
+
+ONE_EPOCH = {"loop": {"epochs": 1, "batch_size": 32}}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "synthetic"
+    write_store(path, generate(12, 0), name="synthetic", classes=SYNTHETIC_CLASSES, layout=NTU25, source="test")
+    return path
+
+
+@pytest.fixture(scope="module")
+def llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_small_lm([load_pack("synthetic")], tmp_path_factory.mktemp("llm") / "model", epochs=1, seed=0)
+
+
+def write_config(path: Path, store: Path, llm: Path, **changes: object) -> Path:
+    values = {
+        "data": {"store": str(store), "protocol": "synthetic-cross-person"},
+        "knowledge": {"pack": "synthetic"},
+        "model": {"frames": 32, "language": {"name": str(llm), "lora_rank": 8}},
+        "represent": {"loop": {"epochs": 8, "batch_size": 16}},
+        "baseline": ONE_EPOCH,
+        "instruct": ONE_EPOCH,
+    }
+    path.write_text(yaml.safe_dump(values | changes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, store: Path, llm: Path) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    config = write_config(folder / "config.yaml", store, llm)
+    assert main(["train", str(config), "--out", str(folder / "run"), "--seed", "3"]) == 0
+    return folder / "run"
+
+
+def refused(capsys: pytest.CaptureFixture[str], arguments: list[str], *words: str) -> None:
+    """The command ends with 2, one line on standard error that says these words, nothing on standard output."""
+    capsys.readouterr()
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("sugar: ")
+    for word in words:
+        assert word in err
+
+
+def test_the_run_folder_holds_what_recognition_needs(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert {
+        *("config.yaml", "classes.json", "environment.json", "metrics.jsonl", "fusion.json", "texts", "adapter"),
+        *(f"{part}.safetensors" for part in ("encoder", "projection", "baseline", "bridge")),
+    } <= names
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["llm"]["hash_before"] == environment["llm"]["hash_after"]
+    assert environment["seed"] == 3
+    assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == 3
+    stages = {json.loads(line)["stage"] for line in (run / "metrics.jsonl").read_text().splitlines()}
+    assert stages == {"represent", "baseline", "instruct"}
+    assert not [path for path in run.rglob("*") if path.suffix in (".pkl", ".pt", ".bin")]
+
+
+def test_eval_reports_every_scorer(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["eval", str(run), "--out", str(tmp_path / "report"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["n"] == 40
+    assert list(printed["scores"]) == ["fc", "text", "llm", "fused"]
+    for scores in printed["scores"].values():
+        assert {"top1", "top5", "mean_class", "ece"} <= scores.keys()
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["scores"] == printed["scores"]
+    assert report["split"] == "test"
+    assert main(["eval", str(run), "--out", str(tmp_path / "val"), "--split", "validation", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 10
+
+
+def test_predict_takes_files_stores_and_standard_input(
+    run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = Store.open(store)[0]
+    np.savez(tmp_path / "clip.npz", joints=clip.joints, layout="ntu25", fps=30.0)
+    as_dict = {"joints": clip.joints.tolist(), "layout": "ntu25", "clip_id": "mine"}
+    (tmp_path / "clip.json").write_text(json.dumps(as_dict))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(json.dumps(as_dict) for _ in range(2))))
+    capsys.readouterr()
+    sources = [str(tmp_path / "clip.npz"), str(tmp_path / "clip.json"), "-"]
+    assert main(["predict", str(run), *sources, "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [f["clip_id"] for f in found] == ["clip", "mine", "mine", "mine"]
+    for one in found:
+        assert one["label"] == one["top"][0][0] == found[0]["label"]
+        assert set(one["scores"]) == {"fc", "text", "llm", "fused"}
+        assert sum(one["scores"]["llm"].values()) == pytest.approx(1, abs=1e-3)
+    assert main(["predict", str(run), str(store), "--candidates", "sit down,ride a horse", "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(Store.open(store))
+    assert {json.loads(line)["label"] for line in lines} <= {"sit down", "ride a horse"}
+
+
+def test_the_python_interface(run: Path, store: Path) -> None:
+    clips = Store.open(store)
+    model = Sugar.load(run)
+    found = model.recognize(clips[5], candidates=["sit down", "stand up"])
+    assert found.label in ("sit down", "stand up")
+    assert sum(found.scores["fused"].values()) == pytest.approx(1)
+    together = model.recognize_all([clips[5], clips[30]], ["sit down", "stand up"])
+    assert together[0].scores["text"] == pytest.approx(found.scores["text"], abs=1e-4)
+    assert together[0].scores["llm"] == pytest.approx(found.scores["llm"], abs=1e-4)
+
+
+def test_resume_of_a_finished_run_changes_nothing(run: Path, store: Path, llm: Path, tmp_path: Path) -> None:
+    before = (run / "encoder.safetensors").read_bytes(), (run / "bridge.safetensors").read_bytes()
+    config = write_config(tmp_path / "config.yaml", store, llm)
+    assert main(["train", str(config), "--out", str(run), "--seed", "3", "--resume"]) == 0
+    assert ((run / "encoder.safetensors").read_bytes(), (run / "bridge.safetensors").read_bytes()) == before
+
+
+def test_bad_use_of_train(
+    run: Path, store: Path, llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = write_config(tmp_path / "good.yaml", store, llm), str(tmp_path / "out")
+    refused(capsys, ["train", str(tmp_path / "none.yaml"), "--out", out], "none.yaml")
+    bad = write_config(tmp_path / "bad.yaml", store, llm, represent={"loop": {"epoch": 3}})
+    refused(capsys, ["train", str(bad), "--out", out], "bad.yaml", "epoch")
+    wrong = write_config(tmp_path / "wrong.yaml", store, llm, represent={"loop": {"epochs": "many"}})
+    refused(capsys, ["train", str(wrong), "--out", out], "wrong.yaml", "represent.loop.epochs")
+    refused(capsys, ["train", str(config), "--out", out, "--represent.loop.epoch", "3"], "--represent.loop.epoch")
+    refused(capsys, ["train", str(config), "--out", out, "--seed", "x"], "seed")
+    refused(capsys, ["train", str(config), "--out", out, "--knowledge.pack", "nope"], "nope")
+    refused(capsys, ["train", str(config), "--out", out, "--knowledge.pack", "nw_ucla"], "nw_ucla", "no texts of class")
+    refused(capsys, ["train", str(config), "--out", out, "--store", "gone"], "gone")
+    refused(capsys, ["train", str(config), "--out", out, "--data.protocol", "p9"], "p9")
+    broken = shutil.copytree(llm, tmp_path / "llm")
+    (broken / "model.safetensors").unlink()
+    refused(capsys, ["train", str(config), "--out", out, "--llm", str(broken)], "weights")
+    assert not Path(out).exists()
+    refused(capsys, ["train", str(config), "--out", str(run)], "--resume")
+    refused(capsys, ["train", str(config), "--out", str(run), "--resume", "--seed", "4"], "seed")
+    refused(capsys, ["trian"], "trian")
+    refused(capsys, [], "command")
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["config.yaml", "classes.json", "environment.json", "encoder.safetensors", "projection.safetensors"]
+    + ["bridge.safetensors", "baseline.safetensors", "adapter/adapter_model.safetensors", "texts/texts.json"],
+)
+def test_a_run_with_a_missing_file(
+    part: str, run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / part).unlink()
+    refused(capsys, ["predict", str(copy), str(store)], str(tmp_path))
+    refused(capsys, ["eval", str(copy), "--out", str(tmp_path / "report")], str(tmp_path))
+    assert not (tmp_path / "report").exists()
+
+
+def clip_json(**changes: object) -> str:
+    joints = np.random.default_rng(0).normal(size=(4, 25, 3)).tolist()
+    return json.dumps({"joints": joints, "layout": "ntu25"} | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (clip_json()[:200], "truncated"),
+        ("", "empty"),
+        (clip_json(joints=[[[0.0, 1.0, 2.0]] * 24]), "24"),
+        (clip_json().replace("[[[", "[[[NaN, 1, 2], [", 1), "joints"),
+        (clip_json(joints=[[[float("nan"), 1.0, 2.0]] * 25]), "finite"),
+        (clip_json(joints=[[[float("inf"), 1.0, 2.0]] * 25]), "finite"),
+        (clip_json(joints=[[["a", 1.0, 2.0]] * 25]), "numbers"),
+        (clip_json(joints=[]), "joints"),
+        (clip_json(joints=[[[0.0, 0.0, 0.0]] * 25]), "zero"),
+        (clip_json(layout="octopus8"), "octopus8"),
+        (clip_json(fps=-1), "fps"),
+        (clip_json(speed=3), "speed"),
+        ("[1, 2]", "object"),
+    ],
+)
+def test_bad_clips(text: str, words: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clip.json").write_text(text)
+    refused(capsys, ["predict", str(run), str(tmp_path / "clip.json")], "clip.json", words)
+
+
+def test_bad_use_of_predict(run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predict = ["predict", str(run), str(store), "--candidates"]
+    refused(capsys, [*predict, ""], "--candidates", "empty")
+    refused(capsys, [*predict, " , "], "--candidates", "empty")
+    refused(capsys, [*predict, "sit down,stand up,sit down"], "'sit down'", "twice")
+    refused(capsys, ["predict", str(run), str(tmp_path / "gone.json")], "gone.json")
+    (tmp_path / "clip.txt").write_text("x")
+    refused(capsys, ["predict", str(run), str(tmp_path / "clip.txt")], "unknown format")
+    refused(capsys, ["predict", str(tmp_path), str(store)], str(tmp_path))
+    other = {"joints": np.ones((3, 20, 3)).tolist(), "layout": "kinect20"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    refused(capsys, ["predict", str(run), str(tmp_path / "other.json")], "kinect20", "ntu25")
+    with pytest.raises(InputError, match="twice"):
+        Sugar.load(run).recognize(Store.open(store)[0], candidates=["a", "a"])
+
+
+def test_stores_that_cannot_be_read(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shutil.copytree(store, tmp_path / "store")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
+    refused(capsys, ["data", "info", str(copy)], "newer", "99")
+    refused(capsys, ["data", "info", str(tmp_path / "none")], "none")
+    refused(capsys, ["data", "import", "nw-ucla", str(tmp_path / "none"), str(tmp_path / "new")], "none")
+    refused(capsys, ["data", "import", "kinetics", str(tmp_path), str(tmp_path / "new")], "kinetics")
+    assert not (tmp_path / "new").exists()
+
+
+def test_data_and_knowledge_commands(nw_ucla_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = str(tmp_path / "new")
+    assert main(["data", "import", "nw-ucla", str(nw_ucla_folder), new]) == 0
+    capsys.readouterr()
+    assert main(["data", "info", new, "--protocol", "nw-ucla-cross-view", "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert (info["clips"], info["protocol"]["train"], info["protocol"]["test"]) == (1484, 1020, 464)
+    assert main(["data", "validate", str(next(iter(sorted(nw_ucla_folder.glob("*.json")))))]) == 0
+    assert main(["knowledge", "show", "nw_ucla", "--class", "throw"]) == 0
+    assert "throw" in capsys.readouterr().out
+    refused(capsys, ["knowledge", "show", "nw_ucla", "--class", "fly"], "fly")
