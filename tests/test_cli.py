@@ -164,8 +164,10 @@ def test_bad_use_of_train(
 
 @pytest.mark.parametrize(
     "part",
-    ["config.yaml", "classes.json", "environment.json", "encoder.safetensors", "projection.safetensors"]
-    + ["bridge.safetensors", "baseline.safetensors", "adapter/adapter_model.safetensors", "texts/texts.json"],
+    [
+        *("config.yaml", "classes.json", "environment.json", "texts/texts.json", "adapter/adapter_model.safetensors"),
+        *("encoder.safetensors", "projection.safetensors", "bridge.safetensors", "baseline.safetensors"),
+    ],
 )
 def test_a_run_with_a_missing_file(
     part: str, run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -26,7 +26,7 @@ def train_small_lm(packs: Sequence[KnowledgePack], folder: Path, *, epochs: int,
     """Train tokenizer and model and write them in Hugging Face layout; returns ``folder``."""
     texts = pack_sentences(packs)
     tokenizer = train_tokenizer(texts)
-    ids = [i for text in texts for i in [*tokenizer.encode(text), int(tokenizer.eos_token_id)]]  # type: ignore[arg-type]
+    ids = [i for text in texts for i in [*tokenizer.encode(text), int(tokenizer.eos_token_id)]]
     torch.manual_seed(stable_seed(seed, "small-lm"))
     model = LlamaForCausalLM(
         LlamaConfig(
