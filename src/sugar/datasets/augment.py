@@ -32,7 +32,7 @@ class AugmentConfig:
     tilt: float = 17.0
     """Largest turn about each horizontal axis (for 2-D: in the image plane), degrees to either side."""
     scale: float = 0.15
-    """Largest change of size, as a share."""
+    """Largest change of size along each axis, as a share; an own one for width, height and depth."""
     mirror: float = 0.5
     """Probability of a reflection with left and right joints swapped. Use 0 where classes differ by side."""
     jitter: float = 0.0
@@ -145,8 +145,8 @@ def _linear_map(joints: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _random_matrices(layout: JointLayout, config: AugmentConfig, draw: "_Draw") -> Tensor:
-    """``[B, C, C]`` random rotation times scale, transposed, for row vectors."""
-    scale = draw.between(1 - config.scale, 1 + config.scale)[:, None, None]
+    """``[B, C, C]`` random stretch of the axes, then rotation; transposed, for row vectors."""
+    stretch = draw.between(1 - config.scale, 1 + config.scale, layout.dimension)[:, :, None]
     if layout.dimension == 2:
         matrix = axis_rotation(2, draw.degrees(config.tilt))[:, :2, :2]
     else:
@@ -154,7 +154,7 @@ def _random_matrices(layout: JointLayout, config: AugmentConfig, draw: "_Draw") 
         matrix = axis_rotation(layout.up, draw.degrees(config.yaw))
         matrix = axis_rotation(first, draw.degrees(config.tilt)) @ matrix
         matrix = axis_rotation(second, draw.degrees(config.tilt)) @ matrix
-    return scale * matrix.transpose(1, 2)
+    return stretch * matrix.transpose(1, 2)
 
 
 def axis_rotation(axis: int, angle: Tensor) -> Tensor:

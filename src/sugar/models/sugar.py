@@ -257,6 +257,17 @@ class Sugar(nn.Module):
         described = {"classes": list(self.classes), "layout": self.layout.to_dict(), "parts": parts}
         write_text(folder / CLASSES_FILE, json.dumps(described, indent=1) + "\n")
 
+    def take_stage_one(self, folder: Path) -> None:
+        """Take encoder, alignment and, where it is there, the baseline from another run's folder.
+
+        Raises:
+            InputError: a file is missing or does not fit this model.
+        """
+        _load(self.encoder, folder / "encoder.safetensors")
+        _load(self.alignment, folder / "projection.safetensors")
+        if (folder / "baseline.safetensors").is_file():
+            _load(self.add_baseline(), folder / "baseline.safetensors")
+
     @classmethod
     def load(cls, folder: str | Path, *, llm: str | None = None) -> "Sugar":
         """Load a run folder, ready to recognise.
@@ -278,10 +289,9 @@ class Sugar(nn.Module):
         layout = JointLayout.from_dict(described["layout"], where=str(folder / CLASSES_FILE))
         bank = TextBank.load(folder / "texts")
         model = cls(config=config, layout=layout, classes=described["classes"], bank=bank)
-        _load(model.encoder, folder / "encoder.safetensors")
-        _load(model.alignment, folder / "projection.safetensors")
-        if "baseline" in described["parts"]:
-            _load(model.add_baseline(), folder / "baseline.safetensors")
+        model.take_stage_one(folder)
+        if "baseline" in described["parts"] and model.baseline is None:
+            raise InputError(f"{folder / 'baseline.safetensors'}: missing from the run folder; restore the file")
         if "language" in described["parts"]:
             bridge, language = model.add_language()
             _load(bridge, folder / "bridge.safetensors")

@@ -77,6 +77,8 @@ class RunConfig:
     """What the model is made of."""
     stages: tuple[StageName, ...] = ("represent", "baseline", "instruct")
     """Stages to train: `represent` (stage 1), `baseline` (the linear baseline fc), `instruct` (stage 2)."""
+    start_from: str = ""
+    """A run folder whose encoder, alignment and baseline this run takes over, to train other stages on them."""
     represent: StageConfig = field(default_factory=StageConfig)
     """Stage 1."""
     baseline: BaselineConfig = field(default_factory=BaselineConfig)

@@ -89,6 +89,8 @@ class Run:
         bank = knowledge_bank(config, self.pack, self.classes)
         self._seed("model")
         self.model = Sugar(config=config.model, layout=self.store.layout, classes=self.classes, bank=bank)
+        if config.start_from:
+            self.model.take_stage_one(Path(config.start_from))
         self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
         self.record = environment(seed=config.seed, store_hash=self.store.hash)
         write_config(config, out / "config.yaml")

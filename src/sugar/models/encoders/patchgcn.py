@@ -1,6 +1,6 @@
 """PatchGCN, the default encoder: small enough to train on one CPU thread, and made for what joints tell.
 
-Joints, bones and velocities are cut into short patches of frames. Blocks of joint mixing (a learned topology plus
+Joints and velocities are cut into short patches of frames. Blocks of joint mixing (a learned topology plus
 one that each clip's own features refine) work on `[patch, joint]` tokens; one linear layer then reads the whole
 body of a patch, and dense temporal convolutions work on one token a patch. Almost all arithmetic is in large
 matrix products; element-wise dropout, depthwise kernels and GELU are avoided because they dominate on a CPU.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sugar.models.encoders.base import Encoder
-from sugar.models.encoders.graph import bone_vectors, motion, parent_indices
+from sugar.models.encoders.graph import motion
 from sugar.skeleton.layout import JointLayout
 
 
@@ -46,9 +46,9 @@ class PatchGCNConfig:
 
 
 class PatchGCN(Encoder):
-    """Tokens of `patch_frames` frames each from joints, bones and velocities.
+    """Tokens of `patch_frames` frames each from joints and velocities.
 
-    Expects joints that are centred and scaled to the body. Padded frames are set to zero wherever time is mixed or
+    Expects joints in units of the body (its bones add up to 1). Padded frames are set to zero wherever time is mixed or
     averaged, so the valid tokens of a padded clip are those of the clip alone.
     """
 
@@ -57,10 +57,9 @@ class PatchGCN(Encoder):
         config = config or PatchGCNConfig()
         self.patch_frames = config.patch_frames
         self.out_channels = config.channels
-        self.parents: Tensor
-        self.register_buffer("parents", parent_indices(layout), persistent=False)
+        self.root = layout.root
         width = config.joint_channels
-        self.embed = nn.Linear(3 * config.in_channels * config.patch_frames, width)
+        self.embed = nn.Linear(2 * config.in_channels * config.patch_frames, width)
         self.joint_embedding = nn.Parameter(0.02 * torch.randn(layout.num_joints, width))
         self.joint_blocks = nn.ModuleList(
             JointBlock(
@@ -108,8 +107,12 @@ class PatchGCN(Encoder):
         return self.norm(x)
 
     def streams(self, joints: Tensor) -> Tensor:
-        """Joints, bones and velocities side by side, scaled alike: `[P, T, V, C]` to `[P, T, V, 3 C]`."""
-        return torch.cat([joints, 3.0 * bone_vectors(joints, self.parents), 10.0 * motion(joints)], dim=-1)
+        """Joints relative to the root and velocities, `[P, T, V, C]` to `[P, T, V, 2 C]`.
+
+        Where somebody stands and how the camera is tilted differ from view to view; posture and motion do not.
+        The factors bring both to about unit size when a body's bones add up to a length of 1.
+        """
+        return torch.cat([4.0 * (joints - joints[:, :, self.root, None]), 40.0 * motion(joints)], dim=-1)
 
     def token_mask(self, frames: Tensor) -> Tensor:
         """See `Encoder.token_mask`."""

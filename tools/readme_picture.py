@@ -1,0 +1,69 @@
+"""Draw the README's picture: a skeleton over time and what a trained run says of it, as SVG.
+
+python tools/readme_picture.py RUN STORE CLIP_ID docs/images/described.svg
+"""
+
+import sys
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from sugar import Sugar
+from sugar.datasets.store import Store
+from sugar.files import write_text
+from sugar.skeleton.clip import SkeletonClip
+
+POSES = 6
+WIDTH, HEIGHT = 150, 260
+COLOURS = {
+    "head": "#d9480f",
+    "hand": "#c2255c",
+    "arm": "#7048e8",
+    "hip": "#495057",
+    "leg": "#1971c2",
+    "foot": "#099268",
+}
+
+
+def draw(clip: SkeletonClip, label: str, confidence: float, description: str) -> str:
+    """Six poses of the first person, seen from the front, body parts in colours, and the text below."""
+    frames = np.linspace(0, clip.num_frames - 1, POSES).round().astype(int)
+    points = clip.joints[frames, 0, :, :2].astype(float)
+    points[..., 1] *= -1
+    low, high = points.min(axis=(0, 1)), points.max(axis=(0, 1))
+    scale = min((WIDTH - 20) / (high[0] - low[0]), (HEIGHT - 20) / (high[1] - low[1]))
+    part_of = {joint: part for part, joints in clip.layout.parts.items() for joint in joints}
+    shapes = []
+    for number, pose in enumerate((points - low) * scale):
+        offset = np.array([number * WIDTH + 10, 10])
+        for child, parent in clip.layout.bones:
+            (x1, y1), (x2, y2) = pose[child] + offset, pose[parent] + offset
+            colour = COLOURS[part_of[child]]
+            line = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+            shapes.append(f'<line {line} stroke="{colour}" stroke-width="4" stroke-linecap="round"/>')
+    text = f"{label} ({confidence:.0%}). {description}"
+    size = f"{POSES * WIDTH} {HEIGHT + 40}"
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img">',
+            f"<title>{escape(text)}</title>",
+            '<rect width="100%" height="100%" fill="#ffffff"/>',
+            *shapes,
+            f'<text x="10" y="{HEIGHT + 22}" font-family="sans-serif" font-size="17" fill="#212529">',
+            f"{escape(text)}</text>",
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def main(run: str, store: str, clip_id: str, out: str) -> None:
+    opened = Store.open(store)
+    clip = opened[opened.index(clip_id)]
+    found = Sugar.load(run).recognize(clip)
+    write_text(Path(out), draw(clip, found.label, found.top[0][1], found.description))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
