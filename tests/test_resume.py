@@ -91,7 +91,7 @@ def start(folder: Path) -> ForkServerProcess:
 
 
 def saved_step(path: Path) -> int:
-    """Step in a checkpoint, -1 without one; read through one open file, since another may replace it any moment."""
+    """Step in a checkpoint, -1 without one; read through one open file, which another may replace meanwhile."""
     if not path.exists():
         return -1
     with path.open("rb") as file:

@@ -59,16 +59,28 @@ def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
 class KnowledgeAlignment(nn.Module):
     """The linear map from skeleton tokens to the text space, the learned temperature, and the loss.
 
+    An encoder of several branches has one linear map and one loss a branch; their embeddings are averaged.
+
     Args:
         in_channels: width of the encoder's tokens.
         text_channels: width of the frozen text encoder's embeddings.
         num_classes: training classes, for the auxiliary classifier.
+        num_branches: equal groups of the channels.
     """
 
-    def __init__(self, *, in_channels: int, text_channels: int, num_classes: int, config: AlignmentConfig) -> None:
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        text_channels: int,
+        num_classes: int,
+        config: AlignmentConfig,
+        num_branches: int = 1,
+    ) -> None:
         super().__init__()
         self.config = config
-        self.projection = nn.Linear(in_channels, text_channels)
+        width = in_channels // num_branches
+        self.projections = nn.ModuleList(nn.Linear(width, text_channels) for _ in range(num_branches))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
         self.classifier = nn.Linear(in_channels, num_classes) if config.cross_entropy > 0 else None
 
@@ -78,12 +90,18 @@ class KnowledgeAlignment(nn.Module):
 
     def embed(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors in the text space: ``[B, L, d]`` -> ``[B, e]``."""
-        return F.normalize(self.projection(masked_mean(tokens, mask)).float(), dim=-1)
+        return F.normalize(self._branch_embeddings(masked_mean(tokens, mask)).mean(dim=0), dim=-1)
+
+    def _branch_embeddings(self, pooled: Tensor) -> Tensor:
+        """``[B, d]`` -> unit vectors ``[branches, B, e]``."""
+        parts = pooled.chunk(len(self.projections), dim=-1)
+        mapped = [projection(part) for projection, part in zip(self.projections, parts, strict=True)]
+        return F.normalize(torch.stack(mapped).float(), dim=-1)
 
     def forward(
         self, tokens: Tensor, mask: Tensor, labels: Tensor, texts: Tensor, text_classes: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one batch.
+        """The loss of one batch: the mean over the branches.
 
         Args:
             tokens, mask: the encoder's output ``[B, L, d]``, ``[B, L]``.
@@ -93,9 +111,9 @@ class KnowledgeAlignment(nn.Module):
         """
         if self.config.negatives == "batch":
             texts, text_classes = gather_with_gradient(texts), gather_with_gradient(text_classes)
-        embedding = self.embed(tokens, mask)
-        logits = embedding @ texts.T / self.temperature
-        positive = labels.unsqueeze(1) == text_classes.unsqueeze(0)
+        pooled = masked_mean(tokens, mask)
+        logits = (self._branch_embeddings(pooled) @ texts.T / self.temperature).flatten(0, 1)
+        positive = (labels.unsqueeze(1) == text_classes.unsqueeze(0)).repeat(len(self.projections), 1)
         contrast = mil_nce(logits, positive)
         loss = contrast
         if self.config.label_smoothing > 0:
@@ -103,7 +121,7 @@ class KnowledgeAlignment(nn.Module):
             loss = (1 - self.config.label_smoothing) * loss + self.config.label_smoothing * per_class
         logs = {"contrast": contrast.detach(), "temperature": self.temperature.detach()}
         if self.classifier is not None:
-            entropy = F.cross_entropy(self.classifier(masked_mean(tokens, mask)).float(), labels)
+            entropy = F.cross_entropy(self.classifier(pooled).float(), labels)
             loss = loss + self.config.cross_entropy * entropy
             logs["cross_entropy"] = entropy.detach()
         return loss, logs

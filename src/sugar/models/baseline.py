@@ -3,6 +3,7 @@
 ConSE: Norouzi et al., "Zero-shot learning by convex combination of semantic embeddings", ICLR 2014.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,17 +12,26 @@ from sugar.models.encoders import Encoder
 
 
 class LinearBaseline(nn.Module):
-    """Encoder, mean over time, one linear layer; trained with cross-entropy alone."""
+    """Encoder, mean over time, one linear layer; trained with cross-entropy alone.
+
+    An encoder of several branches has one linear layer and one loss a branch; their logits are averaged.
+    """
 
     def __init__(self, *, encoder: Encoder, num_classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.out_channels, num_classes)
+        width = encoder.out_channels // encoder.num_branches
+        self.heads = nn.ModuleList(nn.Linear(width, num_classes) for _ in range(encoder.num_branches))
+
+    def branch_logits(self, joints: Tensor, persons: Tensor, frames: Tensor | None) -> Tensor:
+        """Class logits ``[branches, B, num_classes]`` of joints ``[B, T, M, V, C]``."""
+        tokens, mask = self.encoder(joints, persons, frames)
+        parts = masked_mean(tokens, mask).chunk(len(self.heads), dim=-1)
+        return torch.stack([head(part) for head, part in zip(self.heads, parts, strict=True)]).float()
 
     def forward(self, joints: Tensor, persons: Tensor, frames: Tensor | None) -> Tensor:
-        """Class logits ``[B, num_classes]`` of joints ``[B, T, M, V, C]``."""
-        tokens, mask = self.encoder(joints, persons, frames)
-        return self.head(masked_mean(tokens, mask)).float()
+        """Class logits ``[B, num_classes]``."""
+        return self.branch_logits(joints, persons, frames).mean(dim=0)
 
 
 def conse_log_probabilities(

@@ -89,6 +89,7 @@ class Sugar(nn.Module):
             text_channels=bank.embeddings.shape[1],
             num_classes=len(self.classes),
             config=config.alignment,
+            num_branches=self.encoder.num_branches,
         )
         self.baseline: LinearBaseline | None = None
         self.bridge: Bridge | None = None
@@ -110,7 +111,7 @@ class Sugar(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.alignment.projection.weight.device
+        return self.alignment.log_temperature.device
 
     # Recognition
 

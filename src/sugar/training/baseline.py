@@ -30,7 +30,8 @@ class BaselineObjective(Objective):
 
     def forward(self, batch: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         joints, frames = augment(batch, self.layout, self.augmentation, self.frames, generator)
-        logits = self.baseline(joints, batch.persons, frames)
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
-        accuracy = (logits.argmax(dim=1) == batch.labels).float().mean()
+        logits = self.baseline.branch_logits(joints, batch.persons, frames)
+        labels = batch.labels.repeat(len(logits))
+        loss = F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=self.label_smoothing)
+        accuracy = (logits.mean(dim=0).argmax(dim=1) == batch.labels).float().mean()
         return loss, {"accuracy": accuracy.detach()}

@@ -160,11 +160,12 @@ class TrainingState:
 
     def __init__(self, objective: nn.Module, config: OptimisationConfig, *, fp16: bool) -> None:
         parameters = trainable_parameters(objective)
+        self.parameters = list(parameters.values())
         self.names = {id(parameter): name for name, parameter in parameters.items()}
         self.model = model_tensors(objective)
         self.optimizer = build_optimizer(objective, config)
         self.scaler = torch.amp.GradScaler(enabled=fp16)
-        self.average = MovingAverage(list(parameters.values()), decay=config.ema) if config.ema else None
+        self.average = MovingAverage(self.parameters, decay=config.ema) if config.ema else None
         self.averages = dict(zip(parameters, self.average.averages, strict=True)) if self.average else {}
         self.step = 0
         self.seconds = 0.0

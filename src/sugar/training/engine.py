@@ -157,7 +157,7 @@ def fit(
     if not trainable_parameters(objective):
         raise ValueError(f"{name}: the objective has no parameter that takes gradients")
     # Autocast and loss scaling are done here: accelerate fixes one precision per process, but stages may
-    # differ.
+    # differ in theirs.
     accelerator = Accelerator(mixed_precision="no")
     if loop.precision == "fp16" and accelerator.device.type == "cpu":
         raise InputError("loop.precision is fp16, which needs a GPU: use bf16 or no")
@@ -309,8 +309,7 @@ class _Training:
                 totals[key] = total + share * value.detach().float()
         if self.optimisation.clip_norm:
             state.scaler.unscale_(state.optimizer)
-            parameters = trainable_parameters(self.objective).values()
-            norm = nn.utils.clip_grad_norm_(parameters, self.optimisation.clip_norm)
+            norm = nn.utils.clip_grad_norm_(state.parameters, self.optimisation.clip_norm)
             totals["gradient_norm"] = norm.detach().float()
         return totals
 

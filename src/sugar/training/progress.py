@@ -39,10 +39,10 @@ class TrainingLog:
         self.enabled = enabled
         if not enabled:
             return
+        self._writer = _tensorboard_writer(folder / "tensorboard" / stage, step, tensorboard)
         path = folder / METRICS_FILE
         _keep_until(path, stage, step)
         self._file = path.open("a", encoding="utf-8")
-        self._writer = _tensorboard_writer(folder / "tensorboard" / stage, step, tensorboard)
         self._console = Console(file=sys.stderr)
         self._bar = Progress(
             TextColumn("{task.description}"),

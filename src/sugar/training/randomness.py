@@ -16,8 +16,13 @@ def stable_seed(*parts: int | str) -> int:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the global generators of torch (all devices), NumPy and Python."""
-    torch.manual_seed(seed)
+    """Seed the global generators of torch (CPU and, where there is one, GPU), NumPy and Python."""
+    # Not torch.manual_seed: for devices that are not there it formats a stack trace, 0.3 ms at every step.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 

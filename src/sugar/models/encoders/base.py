@@ -14,6 +14,8 @@ class Encoder(nn.Module, ABC):
     """
 
     out_channels: int
+    num_branches: int = 1
+    """The channels are so many equal groups, each of a branch that is trained on its own (`BranchedEncoder`)."""
 
     def forward(self, joints: Tensor, persons: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode a batch of clips.

@@ -1,12 +1,19 @@
 """Which encoder a model has."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sugar.models.encoders.base import Encoder
+from sugar.models.encoders.branched import BranchedEncoder
 from sugar.models.encoders.ctrgcn import CTRGCN, CTRGCNConfig
-from sugar.models.encoders.patchgcn import PatchGCN, PatchGCNConfig
+from sugar.models.encoders.patchgcn import PatchGCN, PatchGCNConfig, Stream
 from sugar.skeleton.layout import JointLayout
+
+BRANCHES: tuple[tuple[Stream, ...], ...] = (
+    ("posture", "velocity"),
+    ("posture", "limb_velocity"),
+    ("posture", "velocity", "limb_velocity"),
+)
 
 
 @dataclass
@@ -17,6 +24,8 @@ class EncoderConfig:
     """patchgcn (ours, fast) or ctrgcn (the paper's)."""
     patchgcn: PatchGCNConfig = field(default_factory=PatchGCNConfig)
     """Settings of patchgcn."""
+    branches: tuple[tuple[Stream, ...], ...] = BRANCHES
+    """patchgcn: the streams that each of its branches reads; empty: one network on `patchgcn.streams`."""
     ctrgcn: CTRGCNConfig = field(default_factory=CTRGCNConfig)
     """Settings of ctrgcn."""
 
@@ -25,4 +34,7 @@ def build_encoder(config: EncoderConfig, layout: JointLayout) -> Encoder:
     """The encoder that ``config`` names, with fresh weights."""
     if config.kind == "ctrgcn":
         return CTRGCN(layout=layout, config=config.ctrgcn)
-    return PatchGCN(layout=layout, config=config.patchgcn)
+    if not config.branches:
+        return PatchGCN(layout=layout, config=config.patchgcn)
+    settings = [replace(config.patchgcn, streams=streams) for streams in config.branches]
+    return BranchedEncoder(branches=[PatchGCN(layout=layout, config=one) for one in settings])

@@ -1,12 +1,13 @@
 """PatchGCN, the default encoder: small enough to train on one CPU thread, and made for what joints tell.
 
-Joints and velocities are cut into short patches of frames. Blocks of joint mixing (a learned topology plus
+Postures and velocities are cut into short patches of frames. Blocks of joint mixing (a learned topology plus
 one that each clip's own features refine) work on `[patch, joint]` tokens; one linear layer then reads the whole
 body of a patch, and dense temporal convolutions work on one token a patch. Almost all arithmetic is in large
 matrix products; element-wise dropout, depthwise kernels and GELU are avoided because they dominate on a CPU.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from torch.nn import functional as F
 from sugar.models.encoders.base import Encoder
 from sugar.models.encoders.graph import motion
 from sugar.skeleton.layout import JointLayout
+
+Stream = Literal["posture", "velocity", "limb_velocity"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,13 @@ class PatchGCNConfig:
     """Probability that a channel is dropped for a whole clip."""
     path_dropout: float = 0.1
     """Probability that a residual branch is dropped for a whole clip."""
-    in_channels: int = 3
-    """Coordinates of a joint."""
+    streams: tuple[Stream, ...] = ("posture", "velocity")
+    """What is read of the joints: `posture` (relative to the root), `velocity`, `limb_velocity` (of the posture).
+    Where somebody stands and how far the camera is tilted differ from view to view; these differ less."""
 
 
 class PatchGCN(Encoder):
-    """Tokens of `patch_frames` frames each from joints and velocities.
+    """Tokens of `patch_frames` frames each from postures and velocities.
 
     Expects joints in units of the body (its bones add up to 1). Padded frames are set to zero wherever time is mixed or
     averaged, so the valid tokens of a padded clip are those of the clip alone.
@@ -57,9 +61,9 @@ class PatchGCN(Encoder):
         config = config or PatchGCNConfig()
         self.patch_frames = config.patch_frames
         self.out_channels = config.channels
-        self.root = layout.root
+        self.root, self.streams = layout.root, config.streams
         width = config.joint_channels
-        self.embed = nn.Linear(2 * config.in_channels * config.patch_frames, width)
+        self.embed = nn.Linear(len(config.streams) * layout.dimension * config.patch_frames, width)
         self.joint_embedding = nn.Parameter(0.02 * torch.randn(layout.num_joints, width))
         self.joint_blocks = nn.ModuleList(
             JointBlock(
@@ -89,7 +93,7 @@ class PatchGCN(Encoder):
 
     def encode(self, joints: Tensor, frames: Tensor | None) -> Tensor:
         """See `Encoder.encode`; `L` is `ceil(T / patch_frames)`."""
-        streams = self.streams(joints)
+        streams = self.read(joints)
         if frames is not None:
             streams = streams * frames[:, :, None, None].to(streams.dtype)
         persons, _, num_joints, _ = streams.shape
@@ -106,13 +110,18 @@ class PatchGCN(Encoder):
             x = block(x, mask)
         return self.norm(x)
 
-    def streams(self, joints: Tensor) -> Tensor:
-        """Joints relative to the root and velocities, `[P, T, V, C]` to `[P, T, V, 2 C]`.
+    def read(self, joints: Tensor) -> Tensor:
+        """The streams side by side, `[P, T, V, C]` to `[P, T, V, S C]`.
 
-        Where somebody stands and how the camera is tilted differ from view to view; posture and motion do not.
-        The factors bring both to about unit size when a body's bones add up to a length of 1.
+        The factors bring each to about unit size when a body's bones add up to a length of 1.
         """
-        return torch.cat([4.0 * (joints - joints[:, :, self.root, None]), 40.0 * motion(joints)], dim=-1)
+        posture = joints - joints[:, :, self.root, None]
+        streams = {
+            "posture": lambda: 4.0 * posture,
+            "velocity": lambda: 40.0 * motion(joints),
+            "limb_velocity": lambda: 40.0 * motion(posture),
+        }
+        return torch.cat([streams[name]() for name in self.streams], dim=-1)
 
     def token_mask(self, frames: Tensor) -> Tensor:
         """See `Encoder.token_mask`."""
