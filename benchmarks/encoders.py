@@ -13,13 +13,14 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sugar.models.encoders import CTRGCN, Encoder, PatchGCN
+from sugar.models.encoders import CTRGCN, Encoder
+from sugar.models.encoders.build import EncoderConfig, build_encoder
 from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
 
 SHAPES: dict[str, tuple[JointLayout, int, int]] = {"nw-ucla": (KINECT20, 52, 1), "ntu": (NTU25, 64, 2)}
 """Name to joint layout, frames, persons."""
 ENCODERS: dict[str, Callable[[JointLayout], Encoder]] = {
-    "default": lambda layout: PatchGCN(layout=layout),
+    "default": lambda layout: build_encoder(EncoderConfig(), layout),
     "ctrgcn": lambda layout: CTRGCN(layout=layout),
 }
 PUBLIC_CTRGCN = {
