@@ -176,11 +176,16 @@ class Run:
             validate_every=0,
             recipe={
                 "store": self.store.hash,
-                "model": as_plain(self.config.model),
+                "model": self._model_recipe(name),
                 "knowledge": self.model.bank.fingerprint,
                 "augment": asdict(stage.augment),
             },
         )
+
+    def _model_recipe(self, stage: str) -> dict[str, Any]:
+        """The settings of the model that a stage depends on."""
+        unused = {"views"} if stage == "instruct" else {"views", "bridge", "language"}
+        return {key: value for key, value in as_plain(self.config.model).items() if key not in unused}
 
     def _validation(self, scorer: str) -> Callable[[], dict[str, float]] | None:
         """Accuracy of one scorer on the validation clips, for the log; nothing is chosen by it."""
