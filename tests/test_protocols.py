@@ -117,3 +117,11 @@ def test_the_real_cross_view_protocol(nw_ucla_folder: Path, tmp_path: Path) -> N
     check_apart(real, parts)
     assert (len(parts.train) + len(parts.validation), len(parts.test)) == (1020, 464)
     assert 90 <= len(parts.validation) <= 115
+
+
+def test_a_protocol_of_ones_own() -> None:
+    assert get_protocol("subject:1,3/2") == Protocol("subject:1,3/2", "subject", (1, 3), (2,))
+    assert get_protocol("camera:2") == Protocol("camera:2", "camera", (2,), None)
+    for wrong in ("subject:", "subject:a", "colour:1", "subject:1/", "subject:1/1", "subject"):
+        with pytest.raises(InputError):
+            get_protocol(wrong)

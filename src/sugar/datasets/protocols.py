@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sugar.datasets.store import Store
+from sugar.datasets.store import COLUMNS, Store
 from sugar.errors import InputError
 
 Indices = npt.NDArray[np.int64]
@@ -43,15 +43,24 @@ PROTOCOLS = (NW_UCLA_CROSS_VIEW, SYNTHETIC_CROSS_PERSON)
 
 
 def get_protocol(name: str) -> Protocol:
-    """A built-in protocol by its name.
+    """A built-in protocol by its name, or one's own as ``COLUMN:TRAIN[/TEST]``, such as ``subject:1,3,5``.
 
     Raises:
-        InputError: there is none of this name.
+        InputError: there is none of this name, or the form is not kept.
     """
     for protocol in PROTOCOLS:
         if protocol.name == name:
             return protocol
-    raise InputError(f"unknown protocol {name!r}: use one of {', '.join(p.name for p in PROTOCOLS)}")
+    column, colon, values = name.partition(":")
+    train, slash, test = values.partition("/")
+    try:
+        if colon and column in COLUMNS:
+            sides = [tuple(int(v) for v in side.split(",")) for side in (train, test) if side or side is train]
+            return Protocol(name, column, sides[0], sides[1] if slash else None)  # type: ignore[arg-type]
+    except (ValueError, IndexError):
+        pass
+    known = ", ".join(p.name for p in PROTOCOLS)
+    raise InputError(f"unknown protocol {name!r}: use {known}, or COLUMN:TRAIN[/TEST] such as subject:1,3,5/2,4")
 
 
 @dataclass(frozen=True)
