@@ -1,9 +1,11 @@
-"""Both encoders keep one interface: time kept, absent persons and padding without effect."""
+"""All encoders keep one interface: time kept, absent persons and padding without effect."""
 
 import pytest
 import torch
 
-from sugar.models.encoders import CTRGCN, CTRGCNConfig, Encoder, PatchGCN
+from sugar.models.encoders import CTRGCN, CTRGCNConfig, Encoder, PatchGCN, PatchGCNConfig
+from sugar.models.encoders.branched import BranchedEncoder
+from sugar.models.encoders.build import BRANCHES, EncoderConfig, build_encoder
 from sugar.models.encoders.graph import adjacency_subsets, bone_vectors, motion, parent_indices
 from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
 
@@ -17,7 +19,11 @@ def patchgcn(layout: JointLayout) -> Encoder:
     return PatchGCN(layout=layout)
 
 
-BUILDERS = [ctrgcn, patchgcn]
+def default(layout: JointLayout) -> Encoder:
+    return build_encoder(EncoderConfig(), layout)
+
+
+BUILDERS = [ctrgcn, patchgcn, default]
 
 
 def clips(layout: JointLayout, length: int = 24, persons: int = 2) -> torch.Tensor:
@@ -140,3 +146,57 @@ def test_bones_add_up_and_motion_looks_back() -> None:
     later = joints.clone()
     later[:, 10:] += 1.0
     torch.testing.assert_close(motion(joints)[:, :10], motion(later)[:, :10])
+
+
+def test_default_has_a_group_of_channels_per_branch() -> None:
+    encoder = default(KINECT20)
+    assert isinstance(encoder, BranchedEncoder)
+    assert encoder.num_branches == len(BRANCHES)
+    assert encoder.out_channels == len(BRANCHES) * PatchGCNConfig().channels
+
+
+def test_a_branch_is_read_and_trained_alone() -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(), KINECT20).eval()
+    assert isinstance(encoder, BranchedEncoder)
+    groups = encoder(clips(KINECT20), PRESENT)[0].chunk(encoder.num_branches, dim=-1)
+    for branch, group in zip(encoder.branches, groups, strict=True):
+        torch.testing.assert_close(branch(clips(KINECT20), PRESENT)[0], group)
+    (groups[1] * torch.randn_like(groups[1])).sum().backward()
+    first, second, third = encoder.branches
+    assert all(weight.grad is None or not weight.grad.any() for weight in [*first.parameters(), *third.parameters()])
+    assert any(weight.grad is not None and weight.grad.any() for weight in second.parameters())
+
+
+def test_branches_must_be_of_one_width() -> None:
+    wide = PatchGCN(layout=KINECT20, config=PatchGCNConfig(channels=64))
+    with pytest.raises(ValueError, match="same width"):
+        BranchedEncoder(branches=[wide, PatchGCN(layout=KINECT20)])
+    with pytest.raises(ValueError, match="at least one branch"):
+        BranchedEncoder(branches=[])
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [(EncoderConfig(branches=()), PatchGCN), (EncoderConfig(kind="ctrgcn"), CTRGCN)],
+    ids=["one network", "ctrgcn"],
+)
+def test_build_follows_the_config(config: EncoderConfig, kind: type[Encoder]) -> None:
+    encoder = build_encoder(config, KINECT20)
+    assert type(encoder) is kind
+    assert encoder.num_branches == 1
+
+
+@pytest.mark.parametrize("streams", BRANCHES, ids="+".join)
+def test_where_somebody_stands_does_not_matter(streams) -> None:
+    encoder = PatchGCN(layout=KINECT20, config=PatchGCNConfig(streams=streams)).eval()
+    joints = clips(KINECT20)
+    moved = joints + torch.tensor([1.0, -2.0, 3.0])
+    torch.testing.assert_close(encoder(joints, PRESENT)[0], encoder(moved, PRESENT)[0], rtol=1e-3, atol=1e-3)
+
+
+def test_limb_velocity_leaves_out_the_walk() -> None:
+    encoder = PatchGCN(layout=KINECT20, config=PatchGCNConfig(streams=("posture", "limb_velocity"))).eval()
+    joints = clips(KINECT20)
+    walk = torch.linspace(0, 1, joints.shape[1])[None, :, None, None, None]
+    torch.testing.assert_close(encoder(joints, PRESENT)[0], encoder(joints + walk, PRESENT)[0], rtol=1e-3, atol=1e-3)
