@@ -35,7 +35,7 @@ def demo_config(store: Path, llm: Path, seed: int) -> RunConfig:
         "represent": {"loop": {"epochs": 12, **bf16}},
         "baseline": {"loop": {"epochs": 8, **bf16}},
         "instruct": {
-            "loop": {"epochs": 6, "batch_size": 16},
+            "loop": {"epochs": 8, "batch_size": 16},
             "optimisation": {"learning_rate": 2e-3},
         },
     }
