@@ -1,0 +1,46 @@
+"""The README tells the truth: its commands are parsed, its paths exist, its configs and layouts are known."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sugar.cli import _parser
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [line.strip() for line in lines if line.strip().startswith("sugar ")]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_documented_command_is_parsed(command: str) -> None:
+    words = shlex.split(command.replace("$seed", "0"), comments=True)[1:]
+    given = _parser(with_train=words[0] == "train").parse_args(words)
+    if words[0] == "train":
+        assert (ROOT / given.train.config).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_map_names_files_that_exist() -> None:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[0].read_text(), flags=re.DOTALL | re.MULTILINE)
+    block = next(text for language, text in blocks if not language and "src/sugar/" in text)
+    names = re.findall(r"[a-z_]+\.(?:py|yaml)|[a-z]+/", block)
+    assert len(names) > 20
+    known = {path.name for path in ROOT.glob("*/**/*") if ".venv" not in path.parts} | {"src", "configs"}
+    missing = [name for name in names if name.rstrip("/").split("/")[-1] not in known]
+    assert missing == []
