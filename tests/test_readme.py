@@ -41,6 +41,8 @@ def test_the_map_names_files_that_exist() -> None:
     block = next(text for language, text in blocks if not language and "src/sugar/" in text)
     names = re.findall(r"[a-z_]+\.(?:py|yaml)|[a-z]+/", block)
     assert len(names) > 20
-    known = {path.name for path in ROOT.glob("*/**/*") if ".venv" not in path.parts} | {path.name for path in ROOT.iterdir()}
+    known = {path.name for path in ROOT.glob("*/**/*") if ".venv" not in path.parts} | {
+        path.name for path in ROOT.iterdir()
+    }
     missing = [name for name in names if name.rstrip("/").split("/")[-1] not in known]
     assert missing == []

@@ -1,0 +1,92 @@
+"""Stage 1's contrast: the formula, the centre, branches, and where it starts and ends."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sugar.models.alignment import (
+    AlignmentConfig,
+    KnowledgeAlignment,
+    class_log_probabilities,
+    masked_mean,
+    mil_nce,
+)
+
+
+def texts(count: int = 6, width: int = 8) -> torch.Tensor:
+    return F.normalize(torch.randn(count, width, generator=torch.Generator().manual_seed(0)) + 1, dim=-1)
+
+
+def alignment(config: AlignmentConfig | None = None, branches: int = 1) -> KnowledgeAlignment:
+    torch.manual_seed(0)
+    return KnowledgeAlignment(
+        in_channels=12, texts=texts(), num_classes=3, config=config or AlignmentConfig(), num_branches=branches
+    )
+
+
+def test_mil_nce_is_its_formula() -> None:
+    logits = torch.randn(4, 6, dtype=torch.float64)
+    positive = torch.tensor([[1, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], [1, 1, 0, 0, 0, 0]]).bool()
+    expected = 0.0
+    for row, mine in zip(logits.tolist(), positive.tolist(), strict=True):
+        numerator = sum(math.exp(v) for v, p in zip(row, mine, strict=True) if p)
+        expected -= math.log(numerator / sum(math.exp(v) for v in row)) / 4
+    assert mil_nce(logits, positive).item() == pytest.approx(expected)
+    assert mil_nce(logits, torch.ones_like(positive)).item() == pytest.approx(0)
+    with pytest.raises(ValueError, match="positive"):
+        mil_nce(logits, torch.zeros_like(positive))
+
+
+def test_masked_steps_do_not_count() -> None:
+    tokens, mask = torch.randn(2, 5, 12), torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]).bool()
+    noisy = tokens.clone()
+    noisy[0, 3:] = 100
+    torch.testing.assert_close(masked_mean(tokens, mask), masked_mean(noisy, mask))
+    torch.testing.assert_close(masked_mean(tokens, mask)[0], tokens[0, :3].mean(dim=0))
+
+
+def test_the_centre_goes_off_all_texts_or_none() -> None:
+    placed = alignment().place(texts())
+    torch.testing.assert_close(placed, F.normalize(texts() - texts().mean(dim=0), dim=-1))
+    torch.testing.assert_close(alignment(AlignmentConfig(centre_texts=False)).place(texts()), texts())
+    assert "text_centre" in alignment().state_dict()  # it must travel with the weights
+
+
+@pytest.mark.parametrize("branches", [1, 3])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_training_brings_a_clip_to_its_texts(branches: int, smoothing: float) -> None:
+    config = AlignmentConfig(label_smoothing=smoothing, cross_entropy=0.1)
+    head = alignment(config, branches)
+    tokens, mask = torch.randn(6, 5, 12), torch.ones(6, 5, dtype=torch.bool)
+    labels, classes = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0, 0, 1, 1, 2, 2])
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.05)
+    first = head(tokens, mask, labels, texts(), classes)[0].item()
+    for _ in range(100):
+        loss, logs = head(tokens, mask, labels, texts(), classes)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * first
+    assert {"contrast", "temperature", "cross_entropy"} == set(logs)
+    embedding = head.embed(tokens, mask)
+    torch.testing.assert_close(embedding.norm(dim=-1), torch.ones(6))
+    scores = class_log_probabilities(embedding @ head.place(texts()).T, classes, 3, head.temperature)
+    assert scores.argmax(dim=1).tolist() == labels.tolist()
+    torch.testing.assert_close(scores.exp().sum(dim=1), torch.ones(6))
+
+
+def test_the_temperature_has_a_floor() -> None:
+    head = alignment()
+    assert head.temperature.item() == pytest.approx(0.07)
+    head.log_temperature.data.fill_(-20)
+    assert head.temperature.item() == pytest.approx(0.01)
+
+
+def test_a_class_with_more_texts_is_not_favoured() -> None:
+    similarity = torch.zeros(1, 5)
+    scores = class_log_probabilities(similarity, torch.tensor([0, 0, 0, 0, 1]), 2, torch.tensor(0.1))
+    torch.testing.assert_close(scores.exp(), torch.full((1, 2), 0.5))
+    with pytest.raises(ValueError, match="no text"):
+        class_log_probabilities(similarity, torch.tensor([0, 0, 0, 0, 2]), 3, torch.tensor(0.1))
