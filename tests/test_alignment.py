@@ -1,4 +1,4 @@
-"""Stage 1's contrast: the formula, the centre, branches, and where it starts and ends."""
+"""Stage 1's contrast: the formula, branches, and where it starts and ends."""
 
 import math
 
@@ -22,7 +22,7 @@ def texts(count: int = 6, width: int = 8) -> torch.Tensor:
 def alignment(config: AlignmentConfig | None = None, branches: int = 1) -> KnowledgeAlignment:
     torch.manual_seed(0)
     return KnowledgeAlignment(
-        in_channels=12, texts=texts(), num_classes=3, config=config or AlignmentConfig(), num_branches=branches
+        in_channels=12, text_channels=8, num_classes=3, config=config or AlignmentConfig(), num_branches=branches
     )
 
 
@@ -47,13 +47,6 @@ def test_masked_steps_do_not_count() -> None:
     torch.testing.assert_close(masked_mean(tokens, mask)[0], tokens[0, :3].mean(dim=0))
 
 
-def test_the_centre_goes_off_all_texts_or_none() -> None:
-    placed = alignment().place(texts())
-    torch.testing.assert_close(placed, F.normalize(texts() - texts().mean(dim=0), dim=-1))
-    torch.testing.assert_close(alignment(AlignmentConfig(centre_texts=False)).place(texts()), texts())
-    assert "text_centre" in alignment().state_dict()  # it must travel with the weights
-
-
 @pytest.mark.parametrize("branches", [1, 3])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_training_brings_a_clip_to_its_texts(branches: int, smoothing: float) -> None:
@@ -72,7 +65,7 @@ def test_training_brings_a_clip_to_its_texts(branches: int, smoothing: float) ->
     assert {"contrast", "temperature", "cross_entropy"} == set(logs)
     embedding = head.embed(tokens, mask)
     torch.testing.assert_close(embedding.norm(dim=-1), torch.ones(6))
-    scores = class_log_probabilities(embedding @ head.place(texts()).T, classes, 3, head.temperature)
+    scores = class_log_probabilities(embedding @ texts().T, classes, 3, head.temperature)
     assert scores.argmax(dim=1).tolist() == labels.tolist()
     torch.testing.assert_close(scores.exp().sum(dim=1), torch.ones(6))
 
