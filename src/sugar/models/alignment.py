@@ -28,9 +28,6 @@ class AlignmentConfig:
     """Weight of an auxiliary softmax classifier on the pooled tokens; 0 is the paper."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes: (1 - a) x contrast + a x mean contrast of every class."""
-    centre_texts: bool = True
-    """Take the mean of the training texts off every text before the comparison (the paper does not): sentence
-    encoders put all texts about people moving close together, and what is common to all classes separates none."""
     initial_temperature: float = 0.07
     """Where the learned temperature starts."""
     minimum_temperature: float = 0.01
@@ -66,18 +63,16 @@ class KnowledgeAlignment(nn.Module):
 
     Args:
         in_channels: width of the encoder's tokens.
-        texts: ``[N, e]`` unit embeddings of the training texts.
+        text_channels: width of the frozen text encoder's embeddings.
         num_classes: training classes, for the auxiliary classifier.
         num_branches: equal groups of the channels.
     """
-
-    text_centre: Tensor
 
     def __init__(
         self,
         *,
         in_channels: int,
-        texts: Tensor,
+        text_channels: int,
         num_classes: int,
         config: AlignmentConfig,
         num_branches: int = 1,
@@ -85,18 +80,13 @@ class KnowledgeAlignment(nn.Module):
         super().__init__()
         self.config = config
         width = in_channels // num_branches
-        self.projections = nn.ModuleList(nn.Linear(width, texts.shape[1]) for _ in range(num_branches))
-        self.register_buffer("text_centre", texts.mean(dim=0) * float(config.centre_texts))
+        self.projections = nn.ModuleList(nn.Linear(width, text_channels) for _ in range(num_branches))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.initial_temperature)))
         self.classifier = nn.Linear(in_channels, num_classes) if config.cross_entropy > 0 else None
 
     @property
     def temperature(self) -> Tensor:
         return self.log_temperature.exp().clamp(min=self.config.minimum_temperature)
-
-    def place(self, texts: Tensor) -> Tensor:
-        """Text embeddings ``[N, e]`` as unit vectors around the centre of the training texts."""
-        return F.normalize(texts - self.text_centre, dim=-1)
 
     def embed(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors in the text space: ``[B, L, d]`` -> ``[B, e]``."""
@@ -121,7 +111,6 @@ class KnowledgeAlignment(nn.Module):
         """
         if self.config.negatives == "batch":
             texts, text_classes = gather_with_gradient(texts), gather_with_gradient(text_classes)
-        texts = self.place(texts)
         pooled = masked_mean(tokens, mask)
         logits = (self._branch_embeddings(pooled) @ texts.T / self.temperature).flatten(0, 1)
         positive = (labels.unsqueeze(1) == text_classes.unsqueeze(0)).repeat(len(self.projections), 1)

@@ -86,7 +86,7 @@ class Sugar(nn.Module):
         self.encoder = build_encoder(config.encoder, layout)
         self.alignment = KnowledgeAlignment(
             in_channels=self.encoder.out_channels,
-            texts=bank.embeddings,
+            text_channels=bank.embeddings.shape[1],
             num_classes=len(self.classes),
             config=config.alignment,
             num_branches=self.encoder.num_branches,
@@ -158,7 +158,7 @@ class Sugar(nn.Module):
             return scores
         tokens, mask = self.encoder(joints, batch.persons, frames)
         if "text" in scorers:
-            similarity = self.alignment.embed(tokens, mask) @ self.alignment.place(bank.embeddings).T
+            similarity = self.alignment.embed(tokens, mask) @ bank.embeddings.T
             scores["text"] = class_log_probabilities(
                 similarity, bank.classes, len(bank.names), self.alignment.temperature
             )
