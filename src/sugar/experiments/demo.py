@@ -32,8 +32,8 @@ def demo_config(store: Path, llm: Path, seed: int) -> RunConfig:
         "data": {"store": str(store), "protocol": SYNTHETIC_CROSS_PERSON.name, "validation": {"by": "fraction"}},
         "knowledge": {"pack": "synthetic"},
         "model": {"language": {"name": str(llm)}},
-        "represent": {"loop": {"epochs": 12, **bf16}},
-        "baseline": {"loop": {"epochs": 8, **bf16}},
+        "represent": {"loop": {"epochs": 20, **bf16}},
+        "baseline": {"loop": {"epochs": 20, **bf16}},
         "instruct": {
             "loop": {"epochs": 8, "batch_size": 16},
             "optimisation": {"learning_rate": 2e-3},
