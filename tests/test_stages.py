@@ -1,0 +1,126 @@
+"""What the stages draw at random, what they train and what they leave alone."""
+
+import torch
+
+from sugar.datasets.augment import AugmentConfig
+from sugar.datasets.batches import ClipBatch
+from sugar.knowledge.bank import TextBank
+from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment
+from sugar.models.baseline import LinearBaseline, conse_log_probabilities
+from sugar.models.encoders.build import EncoderConfig, build_encoder
+from sugar.skeleton.layout import KINECT20
+from sugar.training.baseline import BaselineObjective
+from sugar.training.instruct import ListConfig, draw_candidates
+from sugar.training.represent import RepresentObjective
+
+NAMES = ("sit", "stand", "walk")
+
+
+def bank() -> TextBank:
+    kinds = ["motion", "motion", "visual", "visual", "visual"] * 3
+    generator = torch.Generator().manual_seed(0)
+    return TextBank(
+        embeddings=torch.nn.functional.normalize(torch.randn(15, 16, generator=generator), dim=-1),
+        classes=torch.arange(3).repeat_interleave(5),
+        kinds=tuple(kinds),  # type: ignore[arg-type]
+        texts=tuple(f"text {i}" for i in range(15)),
+        names=NAMES,
+        encoder="test",
+        fingerprint="0",
+    )
+
+
+def batch(size: int = 6) -> ClipBatch:
+    generator = torch.Generator().manual_seed(1)
+    return ClipBatch(
+        joints=torch.randn(size, 20, 1, 20, 3, generator=generator),
+        lengths=torch.full((size,), 20),
+        persons=torch.ones(size, 1, dtype=torch.bool),
+        labels=torch.arange(size) % 3,
+        indices=torch.arange(size),
+    )
+
+
+def represent(negatives: str, visual_texts: int = 2) -> RepresentObjective:
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderConfig(), KINECT20)
+    alignment = KnowledgeAlignment(
+        in_channels=encoder.out_channels,
+        text_channels=16,
+        num_classes=3,
+        config=AlignmentConfig(negatives=negatives, visual_texts=visual_texts),  # type: ignore[arg-type]
+        num_branches=encoder.num_branches,
+    )
+    return RepresentObjective(
+        encoder=encoder,
+        alignment=alignment,
+        bank=bank(),
+        layout=KINECT20,
+        augmentation=AugmentConfig(),
+        frames=16,
+    )
+
+
+def test_each_clip_draws_texts_of_its_own_class() -> None:
+    objective, texts, labels = represent("batch"), bank(), batch().labels
+    seen = set()
+    for seed in range(20):
+        drawn = objective._draw(labels, torch.Generator().manual_seed(seed))
+        assert len(drawn) == 6 * 3
+        assert texts.classes[drawn].bincount().tolist() == [6, 6, 6]
+        kinds = [texts.kinds[int(i)] for i in drawn]
+        assert (kinds.count("motion"), kinds.count("visual")) == (6, 12)
+        assert drawn.unique().numel() > 3
+        seen |= set(drawn.tolist())
+    assert seen == set(range(15))  # all texts come up in time
+    assert len(represent("batch", visual_texts=0)._draw(labels, torch.Generator())) == 6
+
+
+def test_both_kinds_of_negatives_train() -> None:
+    for negatives in ("batch", "bank"):
+        objective = represent(negatives)
+        loss, logs = objective(batch(), torch.Generator().manual_seed(0))
+        loss.backward()
+        assert logs["contrast"] > 0
+        assert all(p.grad is not None for p in objective.alignment.parameters())
+        assert all(p.grad is not None for p in objective.encoder.parameters())
+        same = objective(batch(), torch.Generator().manual_seed(0))[1]["contrast"]
+        other = objective(batch(), torch.Generator().manual_seed(1))[1]["contrast"]
+        assert not torch.equal(same, other)
+
+
+def test_every_branch_of_the_baseline_gets_a_loss_of_its_own() -> None:
+    torch.manual_seed(0)
+    baseline = LinearBaseline(encoder=build_encoder(EncoderConfig(), KINECT20), num_classes=3)
+    objective = BaselineObjective(
+        baseline=baseline, layout=KINECT20, augmentation=AugmentConfig(), frames=16, label_smoothing=0.0
+    )
+    loss, logs = objective(batch(), torch.Generator().manual_seed(0))
+    loss.backward()
+    assert len(baseline.heads) == 3
+    assert all(head.weight.grad is not None for head in baseline.heads)
+    assert 0 <= logs["accuracy"] <= 1
+
+
+def test_a_candidate_list_keeps_the_truth() -> None:
+    names = [f"name {i}" for i in range(8)]
+    sizes, places = set(), set()
+    for seed in range(200):
+        drawn = draw_candidates(names, 3, ListConfig(), torch.Generator().manual_seed(seed))
+        assert "name 3" in drawn
+        assert len(set(drawn)) == len(drawn)
+        sizes.add(len(drawn))
+        places.add(drawn.index("name 3"))
+    assert sizes == set(range(2, 9))
+    assert places == set(range(8))
+    fixed = ListConfig(shuffle=False, sublists=False)
+    assert draw_candidates(names, 3, fixed, torch.Generator()) == names
+
+
+def test_conse_takes_the_nearest_unseen_name() -> None:
+    seen = torch.log(torch.tensor([[0.9, 0.1], [0.1, 0.9]]))
+    seen_embeddings = torch.eye(3)[:2]
+    candidates = torch.nn.functional.normalize(torch.tensor([[0.0, 1.0, 0.3], [1.0, 0.0, 0.3]]), dim=-1)
+    scores = conse_log_probabilities(seen, seen_embeddings, candidates)
+    assert scores.argmax(dim=1).tolist() == [1, 0]
+    torch.testing.assert_close(scores.exp().sum(dim=1), torch.ones(2))
