@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sugar.datasets.nw_ucla import CLASSES, read_nw_ucla
+from sugar.datasets.store import Store, write_store
+from sugar.skeleton.layout import KINECT20
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -26,6 +30,19 @@ def _unpack(archive: Path, folder: Path) -> Path:
 def nw_ucla_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 1,484 JSON files of NW-UCLA."""
     return _unpack(shared / "data" / "nw-ucla.tar.xz", tmp_path_factory.mktemp("nw-ucla")) / "nw-ucla"
+
+
+@pytest.fixture(scope="session")
+def nw_ucla_store(nw_ucla_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """All of NW-UCLA, imported once."""
+    return write_store(
+        tmp_path_factory.mktemp("nw-ucla-store") / "store",
+        read_nw_ucla(nw_ucla_folder),
+        name="nw-ucla",
+        classes=CLASSES,
+        layout=KINECT20,
+        source="NW-UCLA",
+    )
 
 
 @pytest.fixture(scope="session")

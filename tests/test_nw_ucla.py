@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sugar.datasets.nw_ucla import CLASSES, read_clip_file, read_nw_ucla
-from sugar.datasets.store import Rejected, write_store
+from sugar.datasets.nw_ucla import read_clip_file, read_nw_ucla
+from sugar.datasets.store import Rejected, Store
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import KINECT20
@@ -98,26 +98,18 @@ def test_sources_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         list(read_nw_ucla(archive))
 
 
-def test_the_real_data_set(nw_ucla_folder: Path, tmp_path: Path) -> None:
-    store = write_store(
-        tmp_path / "store",
-        read_nw_ucla(nw_ucla_folder),
-        name="nw-ucla",
-        classes=CLASSES,
-        layout=KINECT20,
-        source="NW-UCLA",
-    )
-    assert len(store) == 1484
-    assert not store.manifest.rejected
-    assert Counter(store.column("camera").tolist()) == {1: 516, 2: 504, 3: 464}
-    assert (store.lengths.min(), store.lengths.max()) == (1, 201)
-    assert np.bincount(store.labels).tolist() == [150, 152, 141, 173, 148, 149, 142, 142, 145, 142]
-    i = store.index("a06_s03_e01_v02")
+def test_the_real_data_set(nw_ucla_store: Store, nw_ucla_folder: Path) -> None:
+    assert len(nw_ucla_store) == 1484
+    assert not nw_ucla_store.manifest.rejected
+    assert Counter(nw_ucla_store.column("camera").tolist()) == {1: 516, 2: 504, 3: 464}
+    assert (nw_ucla_store.lengths.min(), nw_ucla_store.lengths.max()) == (1, 201)
+    assert np.bincount(nw_ucla_store.labels).tolist() == [150, 152, 141, 173, 148, 149, 142, 142, 145, 142]
+    i = nw_ucla_store.index("a06_s03_e01_v02")
     raw = json.loads((nw_ucla_folder / "a06_s03_e01_v02.json").read_text())
-    np.testing.assert_array_equal(store[i].joints[:, 0], np.float32(raw["skeletons"]))
-    assert store[i].label == "stand up"
+    np.testing.assert_array_equal(nw_ucla_store[i].joints[:, 0], np.float32(raw["skeletons"]))
+    assert nw_ucla_store[i].label == "stand up"
     # Left is left: where the body faces, by "up" and "left to right", there the toes point.
-    joints = np.concatenate([clip.joints[:, 0] for clip in store])
+    joints = np.concatenate([clip.joints[:, 0] for clip in nw_ucla_store])
     index = KINECT20.index
     front = np.cross([0, 1, 0], joints[:, index("right_shoulder")] - joints[:, index("left_shoulder")])
     toes = sum(joints[:, index(f"{s}_foot")] - joints[:, index(f"{s}_ankle")] for s in ("left", "right"))

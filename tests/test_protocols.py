@@ -1,9 +1,6 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from sugar.datasets.nw_ucla import CLASSES, read_nw_ucla
 from sugar.datasets.protocols import (
     NW_UCLA_CROSS_VIEW,
     PROTOCOLS,
@@ -104,17 +101,9 @@ def test_configs_are_checked() -> None:
     assert [get_protocol(p.name) for p in PROTOCOLS] == list(PROTOCOLS)
 
 
-def test_the_real_cross_view_protocol(nw_ucla_folder: Path, tmp_path: Path) -> None:
-    real = write_store(
-        tmp_path / "store",
-        read_nw_ucla(nw_ucla_folder),
-        name="nw-ucla",
-        classes=CLASSES,
-        layout=KINECT20,
-        source="NW-UCLA",
-    )
-    parts = split(real, NW_UCLA_CROSS_VIEW, ValidationConfig(fraction=0.1))
-    check_apart(real, parts)
+def test_the_real_cross_view_protocol(nw_ucla_store: Store) -> None:
+    parts = split(nw_ucla_store, NW_UCLA_CROSS_VIEW, ValidationConfig(fraction=0.1))
+    check_apart(nw_ucla_store, parts)
     assert (len(parts.train) + len(parts.validation), len(parts.test)) == (1020, 464)
     assert 90 <= len(parts.validation) <= 115
 

@@ -29,8 +29,6 @@ class CTRGCNConfig:
     """Length of the temporal kernels."""
     dilations: tuple[int, ...] = (1, 2)
     """Dilations of the temporal branches; each takes a quarter of the block's channels."""
-    in_channels: int = 3
-    """Coordinates of a joint."""
 
 
 class CTRGCN(Encoder):
@@ -51,9 +49,9 @@ class CTRGCN(Encoder):
         subsets = adjacency_subsets(layout)
         self.out_channels = config.channels[-1]
         self.temporal_strides = config.temporal_strides
-        self.input_norm = nn.BatchNorm1d(config.in_channels * layout.num_joints)
+        self.input_norm = nn.BatchNorm1d(layout.dimension * layout.num_joints)
         blocks = []
-        channels = config.in_channels
+        channels = layout.dimension
         for index, (width, stride) in enumerate(zip(config.channels, config.temporal_strides, strict=True)):
             blocks.append(
                 CTRGCNBlock(

@@ -245,9 +245,7 @@ class ClipDropout(nn.Module):
         """`[P, ..., C]` to the same."""
         if not self.training or self.probability == 0.0:
             return x
-        shape = (x.shape[0], *([1] * (x.ndim - 2)), x.shape[-1])
-        keep = torch.rand(shape, device=x.device) >= self.probability
-        return x * (keep / (1.0 - self.probability)).to(x.dtype)
+        return drop(x, (x.shape[0], *([1] * (x.ndim - 2)), x.shape[-1]), self.probability)
 
 
 class PathDropout(nn.Module):
@@ -261,8 +259,13 @@ class PathDropout(nn.Module):
         """`[P, ...]` to the same."""
         if not self.training or self.probability == 0.0:
             return x
-        keep = torch.rand((x.shape[0], *([1] * (x.ndim - 1))), device=x.device) >= self.probability
-        return x * (keep / (1.0 - self.probability)).to(x.dtype)
+        return drop(x, (x.shape[0], *([1] * (x.ndim - 1))), self.probability)
+
+
+def drop(x: Tensor, shape: tuple[int, ...], probability: float) -> Tensor:
+    """Zero with a probability, one draw for each element of `shape`, and scale up what is kept."""
+    keep = torch.rand(shape, device=x.device) >= probability
+    return x * (keep / (1.0 - probability)).to(x.dtype)
 
 
 def feed_forward(channels: int, expansion: int, channel_dropout: float) -> nn.Module:
