@@ -108,6 +108,37 @@ def test_repeated_texts_are_found(pack: KnowledgePack):
     assert "nearly repeats donning: visual[1] (shared words" in findings[0].problem
 
 
+@pytest.mark.parametrize(
+    ("number", "text", "field", "problem"),
+    [
+        (2, "The right hand waves. The person sits down.", "[2]", "'the right hand waves' claims nothing in"),
+        (2, "The person sits down and smiles.", "[2]", "'smiles' claims nothing in"),
+        (2, "The person.", "[2]", "'the person' claims nothing in"),
+        (4, "The person sits down.", "", "has 4 texts; 2 to 3 are wanted"),
+    ],
+)
+def test_a_fault_of_a_motion_sentence_is_found(pack: KnowledgePack, number: int, text: str, field: str, problem: str):
+    findings = check_pack(with_text(pack, "throw", "motion_sentences", number, text))
+    assert [(finding.class_, finding.field) for finding in findings] == [("throw", f"motion_sentences{field}")]
+    assert findings[0].problem.startswith(problem)
+
+
+def test_too_few_motion_sentences_are_found_but_none_are_allowed(pack: KnowledgePack):
+    for left, count in ((2, 0), (1, 1), (0, 0)):
+        pack = with_text(pack, "throw", "motion_sentences", 1, None)
+        assert len(pack["throw"].motion_sentences) == left
+        assert len(check_pack(pack)) == count
+
+
+def test_classes_whose_motion_sentences_claim_the_same_are_found(pack: KnowledgePack):
+    first, second, third = pack["sit down"].motion_sentences
+    same = (third, first, second.replace("bends the knees", "bends both knees"))
+    entry = replace(pack["stand up"], motion_sentences=same)
+    copied = replace(pack, classes=tuple(entry if each.name == entry.name else each for each in pack.classes))
+    problem = "all claim the same as those of sit down"
+    assert check_pack(copied) == [Finding("stand up", "motion_sentences", problem)]
+
+
 def test_prompts_are_shipped_with_their_places_to_fill():
     prompts = files("sugar.knowledge") / "prompts"
     fields = {"motion": ["$action"], "visual": ["$action"], "descriptions": ["$action", "$motion", "$count"]}

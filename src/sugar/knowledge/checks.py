@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from sugar.knowledge.cache import EmbeddingCache
 from sugar.knowledge.embed import TextEncoder, embed_texts
+from sugar.knowledge.grammar import parse, read
 from sugar.knowledge.pack import BODY_PARTS, ClassKnowledge, KnowledgePack
+from sugar.skeleton.claims import Claim
 
 COUNTS = {"motion": 3, "visual": 6, "descriptions": 4}
+MOTION_SENTENCES = (2, 3)
+"""Least and most a class, where it has any."""
 
 # Above these two texts say the same thing; the closest sound pairs of the shipped packs lie well below.
 NEAR_COSINE = 0.93
@@ -112,6 +116,8 @@ def check_pack(
             problems = motion_problems(text, entry.name)
             findings += [Finding(entry.name, f"motion[{number}]", problem) for problem in problems]
         findings += _check_descriptions(entry)
+        findings += _check_motion_sentences(entry)
+    findings += _check_same_motion(pack)
     texts = _all_texts(pack)
     findings += _check_foreign_names(pack, texts)
     findings += _check_lengths(texts)
@@ -170,6 +176,27 @@ def _check_descriptions(entry: ClassKnowledge) -> Iterator[Finding]:
         named = {_PART_OF[word] for word in _words(text) if word in _PART_OF}
         if len(named) > 3:
             yield Finding(entry.name, f"descriptions[{number}]", "lists body parts; a natural sentence is wanted")
+
+
+def _check_motion_sentences(entry: ClassKnowledge) -> Iterator[Finding]:
+    count = len(entry.motion_sentences)
+    least, most = MOTION_SENTENCES
+    if count and not least <= count <= most:
+        yield Finding(entry.name, "motion_sentences", f"has {count} texts; {least} to {most} are wanted")
+    for number, text in enumerate(entry.motion_sentences, start=1):
+        for clause, claims in read(text):
+            if not claims:
+                problem = f"{clause!r} claims nothing in the motion vocabulary"
+                yield Finding(entry.name, f"motion_sentences[{number}]", problem)
+
+
+def _check_same_motion(pack: KnowledgePack) -> Iterator[Finding]:
+    first: dict[frozenset[frozenset[Claim]], str] = {}
+    for entry in pack.classes:
+        motion = frozenset(frozenset(parse(text)) for text in entry.motion_sentences)
+        earlier = first.setdefault(motion, entry.name) if motion else entry.name
+        if earlier != entry.name:
+            yield Finding(entry.name, "motion_sentences", f"all claim the same as those of {earlier}")
 
 
 def _check_foreign_names(pack: KnowledgePack, texts: Sequence[_Text]) -> Iterator[Finding]:

@@ -126,10 +126,16 @@ class PretrainedTextEncoder:
         if not texts:
             raise InputError(f"text encoder {self.name}: no text to encode; give at least one")
         size = self.config.batch_size
+        # Texts of like length together: little padding.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         with torch.inference_mode():
-            rows = torch.cat([self._encode(texts[at : at + size]) for at in range(0, len(texts), size)])
-        # A tensor born in inference mode cannot take part in training; its clone can.
-        return rows.clone()
+            rows = torch.cat(
+                [self._encode([texts[i] for i in order[at : at + size]]) for at in range(0, len(order), size)]
+            )
+        # Born outside of inference mode, so that it can take part in training.
+        result = torch.empty(rows.shape)
+        result[torch.tensor(order)] = rows
+        return result
 
     def _encode(self, texts: Sequence[str]) -> Tensor:
         tokenizer, model, is_clip, max_tokens = self._parts
