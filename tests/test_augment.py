@@ -141,16 +141,27 @@ def test_two_dimensional_layouts() -> None:
     flat = JointLayout.from_dict(KINECT20.to_dict() | {"dimension": 2, "name": "flat"})
     joints = np.random.default_rng(0).normal(size=(9, 1, 20, 2)).astype(np.float32)
     batch = batch_clips([SkeletonClip(joints, flat)], PreprocessConfig())
-    out, mask = augment(batch, flat, AugmentConfig(scale=0, min_crop=1), 9, torch.Generator())
+    out, mask, _ = augment(batch, flat, AugmentConfig(scale=0, min_crop=1), 9, torch.Generator())
     torch.testing.assert_close(out.norm(dim=-1).sort()[0], batch.joints.norm(dim=-1).sort()[0])
     assert mask.all()
 
 
 def test_own_length_is_augmented_without_a_crop(batch: ClipBatch) -> None:
-    joints, mask = augment(batch, KINECT20, AugmentConfig(), 0, torch.Generator())
+    joints, mask, _ = augment(batch, KINECT20, AugmentConfig(), 0, torch.Generator())
     assert joints.shape == batch.joints.shape
     assert mask.sum(dim=1).tolist() == list(LENGTHS)
     assert not joints[~mask].any()
+
+
+def test_it_tells_which_clips_were_mirrored(batch: ClipBatch) -> None:
+    still = AugmentConfig(**STILL | {"mirror": 0.5})
+    plain = augment(batch, KINECT20, AugmentConfig(**STILL), 16, torch.Generator()).joints
+    counts = set()
+    for seed in range(6):
+        joints, _, mirrored = augment(batch, KINECT20, still, 16, torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(joints, mirror_batch(plain, KINECT20, mirrored))
+        counts.add(int(mirrored.sum()))
+    assert len(counts) > 1
 
 
 def test_a_mirrored_view_is_the_mirrored_clip(batch: ClipBatch) -> None:

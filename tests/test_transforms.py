@@ -1,11 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.skeleton import transforms as tf
+from sugar.skeleton.body_frame import straighten
+from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
+from sugar.skeleton.transforms import rotation_matrix
 
 seeds = st.integers(0, 2**32 - 1)
 lengths = st.integers(1, 40)
@@ -149,3 +155,25 @@ def test_the_person_who_moves_least_goes() -> None:
     np.testing.assert_array_equal(kept, joints[:, [0, 2]])
     assert gone == 1
     assert tf.select_persons(joints[:, :1], 2)[1] == 0
+
+
+def test_straighten_takes_out_tilt_and_swapped_sides() -> None:
+    clip = next(iter(generate(1, 0, ["squat"])))
+    upright = straighten(clip)
+    measured = tf.is_measured(clip.joints)
+    assert (tf.is_measured(upright) == measured).all()
+
+    def lean(joints: np.ndarray) -> float:
+        """Degrees between the vertical and the line from feet to neck, as the person stands at first."""
+        feet = joints[:5, 0, [NTU25.index("left_ankle"), NTU25.index("right_ankle")]].mean(axis=(0, 1))
+        axis = joints[:5, 0, NTU25.index("neck")].mean(axis=0) - feet
+        return float(np.degrees(np.arccos(axis[1] / np.linalg.norm(axis))))
+
+    tilted = replace(clip, joints=tf.rotate(upright, rotation_matrix(0, 14)))
+    assert lean(tilted.joints) > 9
+    assert lean(straighten(tilted)) < 3
+    swapped = replace(clip, joints=clip.joints[:, :, list(NTU25.mirror)])
+    np.testing.assert_allclose(straighten(swapped), upright, atol=1e-4)
+    flat = JointLayout.from_dict(NTU25.to_dict() | {"dimension": 2, "name": "flat"})
+    image = SkeletonClip(clip.joints[..., :2], flat)
+    assert straighten(image) is image.joints

@@ -7,6 +7,7 @@ in every epoch and process and the same ones in every run.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,19 +53,31 @@ class AugmentConfig:
             raise InputError("augment.yaw, tilt and jitter must not be negative")
 
 
+class Augmented(NamedTuple):
+    """Varied clips.
+
+    Args:
+        joints: ``[B, T, M, V, C]``.
+        frames: ``[B, T]`` the mask of real frames.
+        mirrored: ``[B]`` bool, which clips were reflected: what is said of their sides must be swapped too.
+    """
+
+    joints: Tensor
+    frames: Tensor
+    mirrored: Tensor
+
+
 def augment(
     batch: ClipBatch, layout: JointLayout, config: AugmentConfig, frames: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+) -> Augmented:
     """Crop, resample, reflect, rotate, scale, add noise and drop joints, each clip with its own draws.
 
     Args:
         frames: length of the result; 0 keeps each clip's own length, padded, and does not crop.
-
-    Returns:
-        joints ``[B, frames, M, V, C]`` and the mask of real frames ``[B, frames]``.
     """
     draw = _Draw(generator, batch.joints.device, len(batch))
     joints, mask = _crop(batch, config, frames, draw) if frames else own_length(batch)
+    flip = torch.zeros(len(batch), dtype=torch.bool, device=joints.device)
     if config.mirror:
         flip = draw.between(0, 1) < config.mirror
         joints = mirror_batch(joints, layout, flip)
@@ -78,7 +91,7 @@ def augment(
     if config.joint_drop:
         kept = draw.between(0, 1, layout.num_joints) >= config.joint_drop
         joints = joints * kept[:, None, None, :, None]
-    return joints, mask
+    return Augmented(joints, mask, flip)
 
 
 def _crop(batch: ClipBatch, config: AugmentConfig, frames: int, draw: "_Draw") -> tuple[Tensor, Tensor]:

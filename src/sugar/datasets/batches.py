@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.skeleton import transforms
+from sugar.skeleton.body_frame import straighten
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 
@@ -20,6 +21,8 @@ from sugar.skeleton.layout import JointLayout
 class PreprocessConfig:
     """What every clip goes through once, in training and in use alike."""
 
+    straighten: bool = True
+    """Take out the sensor's tilt and its mistaking of left for right (3-D only; `sugar.skeleton.body_frame`)."""
     align_heading: bool = True
     """Turn the clip about the vertical so that the median shoulder-and-hip axis lies on x (3-D only)."""
     scale: bool = True
@@ -36,7 +39,8 @@ class PreprocessConfig:
 
 def preprocess(clip: SkeletonClip, config: PreprocessConfig) -> npt.NDArray[np.float32]:
     """Joints ``[T, M, V, C]`` of a clip as the models take them."""
-    joints, layout = clip.joints, clip.layout
+    layout = clip.layout
+    joints = straighten(clip) if config.straighten else clip.joints
     if clip.num_persons > config.max_persons:
         joints, _ = transforms.select_persons(joints, config.max_persons)
     if config.align_heading and layout.dimension == 3:

@@ -39,7 +39,10 @@ NW_UCLA_CROSS_VIEW = Protocol("nw-ucla-cross-view", "camera", train=(1, 2), test
 SYNTHETIC_CROSS_PERSON = Protocol("synthetic-cross-person", "subject", train=tuple(range(1, 9)))
 """Built-in data: eight people train; the others, whom moreover another camera sees, test."""
 
-PROTOCOLS = (NW_UCLA_CROSS_VIEW, SYNTHETIC_CROSS_PERSON)
+UTD_MHAD_CROSS_SUBJECT = Protocol("utd-mhad-cross-subject", "subject", train=(1, 3, 5, 7), test=(2, 4, 6, 8))
+"""Odd subjects train (431 clips), even ones test (430)."""
+
+PROTOCOLS = (NW_UCLA_CROSS_VIEW, UTD_MHAD_CROSS_SUBJECT, SYNTHETIC_CROSS_PERSON)
 
 
 def get_protocol(name: str) -> Protocol:

@@ -1,0 +1,146 @@
+import io
+import sys
+import tarfile
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sugar.datasets.store import Rejected
+from sugar.datasets.utd_mhad import CLASSES, read_clip_file, read_utd_mhad
+from sugar.errors import InputError
+from sugar.knowledge.kinematics import measure
+from sugar.skeleton.claims import Claim
+from sugar.skeleton.clip import SkeletonClip
+
+savemat = pytest.importorskip("scipy.io").savemat
+
+
+def skeleton(frames: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(20, 3, frames))
+
+
+def content(**variables: object) -> bytes:
+    buffer = io.BytesIO()
+    savemat(buffer, variables or {"d_skel": skeleton()}, do_compression=True)
+    return buffer.getvalue()
+
+
+def put(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def with_joint(value: float) -> bytes:
+    data = skeleton()
+    data[6, 1, 2] = value  # left wrist, frame 2
+    return content(d_skel=data)
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "truncated": (content()[:300], "truncated or not a MATLAB file"),
+    "empty": (b"", "truncated or not a MATLAB file"),
+    "text": (b"words " * 100, "truncated or not a MATLAB file"),
+    "other variable": (content(skeleton=skeleton()), "no variable 'd_skel'"),
+    "nan": (with_joint(float("nan")), r"left_wrist .* frame 2 .*nan"),
+    "infinite": (with_joint(float("inf")), r"left_wrist .* frame 2 .*inf"),
+    "nineteen": (content(d_skel=skeleton()[:19]), r"'d_skel' must be numbers \[20 joints\].*\(19, 3, 3\)"),
+    "two-dimensional": (content(d_skel=skeleton()[:, :2]), r"not float64 of shape \(20, 2, 3\)"),
+    "words": (content(d_skel=np.array([["a"] * 3] * 20)), "must be numbers"),
+    "no frames": (content(d_skel=np.zeros((20, 3, 0))), "no frames"),
+    "all zero": (content(d_skel=np.zeros((20, 3, 4))), "nobody is there"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_file_is_rejected_on_import_and_an_error_in_prediction(tmp_path: Path, case: str) -> None:
+    data, message = BAD[case]
+    path = put(tmp_path / "a1_s2_t3_skeleton.mat", data)
+    with pytest.raises(InputError, match=message) as error:
+        read_clip_file(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+    put(tmp_path / "more" / "a27_s2_t3_skeleton.mat", content())
+    bad, good = read_utd_mhad(tmp_path)
+    assert isinstance(bad, Rejected)
+    assert bad.file == "a1_s2_t3_skeleton.mat"
+    assert str(error.value) == f"{path}: {bad.reason}"
+    assert isinstance(good, SkeletonClip)
+
+
+def test_names_carry_label_and_protocol(tmp_path: Path) -> None:
+    clip = read_clip_file(put(tmp_path / "a27_s8_t4_skeleton.mat", content()))
+    assert (clip.clip_id, clip.label, clip.fps) == ("a27_s8_t4", "squat", 30.0)
+    assert (clip.subject, clip.trial, clip.camera, clip.setup) == (8, 4, None, None)
+    one = read_clip_file(put(tmp_path / "mine.mat", content(d_skel=skeleton(1)[..., 0])))
+    assert (one.clip_id, one.label, one.subject, one.num_frames) == ("mine", None, None, 1)
+    for name in ("mine.mat", "a28_s1_t1_skeleton.mat"):
+        put(tmp_path / "d" / name, content())
+    first, second = read_utd_mhad(tmp_path / "d")
+    assert isinstance(first, Rejected)
+    assert "action 28" in first.reason
+    assert isinstance(second, Rejected)
+    assert "aA_sS_tT_skeleton.mat" in second.reason
+
+
+def test_folders_and_archives_hold_the_same(tmp_path: Path) -> None:
+    path = put(tmp_path / "in" / "a1_s1_t1_skeleton.mat", content(d_skel=skeleton(200)))
+    put(tmp_path / "in" / "notes.txt", b"passed over")
+    with tarfile.open(tmp_path / "x.tar.xz", "w:xz") as packed:
+        packed.add(path.parent, "in")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as zipped:
+        zipped.write(path, "in/a1_s1_t1_skeleton.mat")
+    for source in (tmp_path / "in", tmp_path / "x.tar.xz", tmp_path / "x.zip"):
+        assert [c.clip_id for c in read_utd_mhad(source) if isinstance(c, SkeletonClip)] == ["a1_s1_t1"]
+    for name in ("x.tar.xz", "x.zip"):
+        archive = tmp_path / name
+        archive.write_bytes(archive.read_bytes()[:-3000])
+        with pytest.raises(InputError, match="not a readable tar or zip"):
+            list(read_utd_mhad(archive))
+
+
+def test_sources_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="no such"):
+        list(read_utd_mhad(tmp_path / "absent"))
+    with pytest.raises(InputError, match=r"no \.mat"):
+        list(read_utd_mhad(tmp_path))
+    with pytest.raises(InputError, match="No such file"):
+        read_clip_file(tmp_path / "absent.mat")
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    with pytest.raises(InputError, match=r"sugar\[mat\]"):
+        read_clip_file(put(tmp_path / "a1_s1_t1_skeleton.mat", content()))
+
+
+def test_the_real_data_set(shared: Path) -> None:
+    clips = list(read_utd_mhad(shared / "data" / "utd-mhad.tar.xz"))
+    assert len(clips) == 861
+    assert not [clip for clip in clips if isinstance(clip, Rejected)]
+    assert Counter(clip.subject % 2 for clip in clips) == {1: 431, 0: 430}
+    assert len({clip.label for clip in clips}) == len(CLASSES)
+    # Joints and sides are where they belong: in the actions of the right hand the left one keeps still, a swipe
+    # to the left ends over the midline and one to the right does not, and circles have their sense.
+    found: Counter[str] = Counter()
+    for clip in (c for c in clips if c.subject % 2):
+        facts = measure(clip)
+        index, joints = clip.layout.index, clip.joints[:, 0]
+        assert joints[0, index("head"), 1] > joints[0, index("hip_centre"), 1]
+        toes = sum(joints[:, index(f"{s}_foot")] - joints[:, index(f"{s}_ankle")] for s in ("left", "right"))
+        across = joints[:, index("right_shoulder")] - joints[:, index("left_shoulder")]
+        found["toes ahead"] += ((toes * np.cross([0, 1, 0], across)).sum(axis=1) > 0).mean() > 0.5
+        if clip.label in ("swipe left", "swipe right", "wave", "draw x"):
+            right = facts.people[0].side(facts.limit) == "right"
+            found["right hand"] += right
+        if clip.label in ("swipe left", "swipe right"):
+            way = "inward" if clip.label == "swipe left" else "outward"
+            found[clip.label] += facts.check(Claim("right hand", "goes", way)) is True
+        if clip.label.startswith("draw circle"):
+            sense = "counter-clockwise" if "counter" in clip.label else "clockwise"
+            found["circle"] += facts.check(Claim("right hand", "path", f"{sense} circle")) is True
+    assert found["toes ahead"] >= 0.97 * 431
+    assert found["right hand"] >= 0.95 * 63
+    assert min(found["swipe left"], found["swipe right"]) >= 14
+    assert found["circle"] >= 28
