@@ -203,7 +203,7 @@ def test_loss_is_of_the_answer_only():
     lists = [["walk", "sit"], ["stand up", "walk", "pick up with one hand"]]
     labels, texts = ["sit", "pick up with one hand"], ["", "Arm lifts."]
     tokenizer, embed = model.prompts.tokenizer, model.model.get_input_embeddings()
-    total, count = 0.0, 0
+    of_label, of_rest = [], []
     for tokens, names, label, text in zip(actions, lists, labels, texts, strict=True):
         before, after = CHOOSE.render(names)
         head, tail = (torch.tensor(tokenizer(part)["input_ids"]) for part in (before, after))
@@ -211,9 +211,14 @@ def test_loss_is_of_the_answer_only():
         scaled = tokens / tokens.square().mean(-1, keepdim=True).sqrt() * model.action_scale
         inputs = torch.cat([embed(head), scaled, embed(tail), embed(answer)])[None]
         log_probs = model.model(inputs_embeds=inputs).logits[0, -len(answer) - 1 : -1].log_softmax(-1)
-        total -= log_probs[torch.arange(len(answer)), answer].sum().item()
-        count += len(answer)
-    assert model.loss(actions, lists, labels, texts).item() == pytest.approx(total / count, rel=1e-4)
+        losses = -log_probs[torch.arange(len(answer)), answer]
+        named = len(tokenizer(f"{label}.")["input_ids"])
+        of_label += losses[:named].tolist()
+        of_rest += losses[named:].tolist()
+    for share in (0.5, 0.2):
+        model.config.label_share = share
+        expected = share * sum(of_label) / len(of_label) + (1 - share) * sum(of_rest) / len(of_rest)
+        assert model.loss(actions, lists, labels, texts).item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -10,7 +10,7 @@ from sugar.models.baseline import LinearBaseline, conse_log_probabilities
 from sugar.models.encoders.build import EncoderConfig, build_encoder
 from sugar.skeleton.layout import KINECT20
 from sugar.training.baseline import BaselineObjective
-from sugar.training.instruct import ListConfig, draw_candidates
+from sugar.training.instruct import ListConfig, draw_candidates, draw_size
 from sugar.training.represent import RepresentObjective
 
 NAMES = ("sit", "stand", "walk")
@@ -106,15 +106,18 @@ def test_a_candidate_list_keeps_the_truth() -> None:
     names = [f"name {i}" for i in range(8)]
     sizes, places = set(), set()
     for seed in range(200):
-        drawn = draw_candidates(names, 3, ListConfig(), torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        size = draw_size(8, ListConfig(), generator)
+        drawn = draw_candidates(names, 3, size, ListConfig(), generator)
         assert "name 3" in drawn
-        assert len(set(drawn)) == len(drawn)
-        sizes.add(len(drawn))
+        assert len(set(drawn)) == len(drawn) == size
+        sizes.add(size)
         places.add(drawn.index("name 3"))
     assert sizes == set(range(2, 9))
     assert places == set(range(8))
     fixed = ListConfig(shuffle=False, sublists=False)
-    assert draw_candidates(names, 3, fixed, torch.Generator()) == names
+    assert draw_size(8, fixed, torch.Generator()) == 8
+    assert draw_candidates(names, 3, 8, fixed, torch.Generator()) == names
 
 
 def test_conse_takes_the_nearest_unseen_name() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from sugar.datasets.nw_ucla import read_clip_file
 from sugar.datasets.store import Store
 from sugar.errors import InputError
+from sugar.files import write_text
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import get_layout
 
@@ -38,6 +39,17 @@ def read_clips(source: str, standard_input: TextIO) -> Iterator[SkeletonClip]:
         yield from _from_json_file(path)
     else:
         raise InputError(f"{source}: unknown format {path.suffix!r}; give {KNOWN}")
+
+
+def write_clip(clip: SkeletonClip, path: Path) -> None:
+    """Write a clip as the JSON that `read_clips` reads; coordinates to a tenth of a millimetre."""
+    values = {
+        "clip_id": clip.clip_id,
+        "layout": clip.layout.name,
+        "fps": clip.fps,
+        "joints": np.round(clip.joints.astype(np.float64), 4).tolist(),
+    }
+    write_text(path, json.dumps(values | ({} if clip.label is None else {"label": clip.label})) + "\n")
 
 
 def _from_json_file(path: Path) -> Iterator[SkeletonClip]:

@@ -1,12 +1,16 @@
 """Recognise clips from files: what `sugar predict` does."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from sugar.config import read_yaml
 from sugar.errors import InputError
-from sugar.models.sugar import Recognition, Sugar
+from sugar.knowledge.pack import KnowledgePack, load_pack
+from sugar.models.recognition import Recognition
+from sugar.models.sugar import Sugar
 from sugar.skeleton.clip import SkeletonClip
 
 TOP = 5
@@ -33,22 +37,42 @@ def parse_candidates(text: str) -> list[str]:
     return names
 
 
+def find_pack(run: Path, name: str | None) -> KnowledgePack | None:
+    """The pack asked for, or the one that the run was trained with where it can still be had.
+
+    Raises:
+        InputError: the pack asked for cannot be read.
+    """
+    if name is not None:
+        return load_pack(name)
+    trained_with = read_yaml(run / "config.yaml").get("knowledge", {}).get("pack")
+    try:
+        return load_pack(trained_with) if trained_with else None
+    except InputError:  # a user's own file that has moved: candidates go by their names
+        return None
+
+
 def predict(
-    model: Sugar, clips: Iterable[SkeletonClip], candidates: Sequence[str] | None, *, batch_size: int = 32
+    model: Sugar,
+    clips: Iterable[SkeletonClip],
+    candidates: Sequence[str] | None,
+    pack: KnowledgePack | None = None,
+    *,
+    batch_size: int = 32,
 ) -> Iterator[Recognition]:
     """Recognise clips as they come, in batches, in constant memory."""
     waiting = iter(clips)
     while batch := list(islice(waiting, batch_size)):
-        yield from model.recognize_all(batch, candidates)
+        yield from model.recognize_all(batch, candidates, pack)
 
 
 def as_json(found: Recognition) -> dict[str, Any]:
-    """One clip's result as ``predict --json`` prints it; `facts` are for a later version."""
+    """One clip's result as ``predict --json`` prints it; ``facts``: what was measured, and the claims checked."""
     return {
         "clip_id": found.clip_id,
         "label": found.label,
         "top": [[name, round(p, 6)] for name, p in found.top[:TOP]],
         "scores": {scorer: {name: round(p, 6) for name, p in table.items()} for scorer, table in found.scores.items()},
         "description": found.description,
-        "facts": [],
+        "facts": {"measured": found.measured, "claims": [asdict(claim) for claim in found.claims]},
     }

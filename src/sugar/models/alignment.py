@@ -90,9 +90,9 @@ class KnowledgeAlignment(nn.Module):
 
     def embed(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors in the text space: ``[B, L, d]`` -> ``[B, e]``."""
-        return F.normalize(self._branch_embeddings(masked_mean(tokens, mask)).mean(dim=0), dim=-1)
+        return F.normalize(self.branch_embeddings(masked_mean(tokens, mask)).mean(dim=0), dim=-1)
 
-    def _branch_embeddings(self, pooled: Tensor) -> Tensor:
+    def branch_embeddings(self, pooled: Tensor) -> Tensor:
         """``[B, d]`` -> unit vectors ``[branches, B, e]``."""
         parts = pooled.chunk(len(self.projections), dim=-1)
         mapped = [projection(part) for projection, part in zip(self.projections, parts, strict=True)]
@@ -112,7 +112,7 @@ class KnowledgeAlignment(nn.Module):
         if self.config.negatives == "batch":
             texts, text_classes = gather_with_gradient(texts), gather_with_gradient(text_classes)
         pooled = masked_mean(tokens, mask)
-        logits = (self._branch_embeddings(pooled) @ texts.T / self.temperature).flatten(0, 1)
+        logits = (self.branch_embeddings(pooled) @ texts.T / self.temperature).flatten(0, 1)
         positive = (labels.unsqueeze(1) == text_classes.unsqueeze(0)).repeat(len(self.projections), 1)
         contrast = mil_nce(logits, positive)
         loss = contrast

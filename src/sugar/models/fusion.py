@@ -20,6 +20,29 @@ LOG_FLOOR = -30.0
 
 
 @dataclass(frozen=True)
+class UnseenWeights:
+    """Weights of the scorers for candidates that were never trained, where no clip can validate them.
+
+    The defaults were chosen on pseudo-unseen classes: trained classes of the synthetic set, held out.
+    """
+
+    text: float = 1.0
+    """Of the similarity to the knowledge texts."""
+    motion: float = 2.0
+    """Of motion head and facts."""
+    llm: float = 0.0
+    """Of the LLM."""
+
+    def fusion(self, names: Iterable[str]) -> "Fusion":
+        """Over the scorers that are there; equal weights where all of theirs are 0."""
+        weights = {name: getattr(self, name) for name in names}
+        total = sum(weights.values())
+        if not total:
+            return Fusion.equal(weights)
+        return Fusion({name: w / total for name, w in weights.items()}, dict.fromkeys(weights, 1.0))
+
+
+@dataclass(frozen=True)
 class Fusion:
     """Weights (summing to one) and temperatures by scorer, and the temperature of the whole."""
 

@@ -96,8 +96,10 @@ class LanguageModel(nn.Module):
         labels: Sequence[str],
         descriptions: Sequence[str],
         action_mask: Tensor | None = None,
+        told: Sequence[str] | None = None,
     ) -> Tensor:
-        """Mean cross-entropy over the tokens of ``{label}. {description}`` and the end of text.
+        """Cross-entropy of ``{label}. {description}`` and the end of text: the mean over the tokens of the labels
+        and the mean over the others, weighed by ``config.label_share``; a name is short, a description long.
 
         Args:
             action_tokens: ``[B, Q, H]``.
@@ -105,6 +107,7 @@ class LanguageModel(nn.Module):
             labels: B names, each from its list.
             descriptions: B texts; an empty one leaves the label alone.
             action_mask: ``[B, Q]`` bool.
+            told: B texts that the prompts hold beside the action tokens.
 
         Raises:
             InputError: a label is not in its list, or prompt and answer exceed the LLM's positions.
@@ -115,7 +118,7 @@ class LanguageModel(nn.Module):
         answers = [
             self.prompts.answer(label, description) for label, description in zip(labels, descriptions, strict=True)
         ]
-        tokens = self.prompts.batch(candidates, answers, num_queries=action_tokens.shape[1])
+        tokens = self.prompts.batch(candidates, answers, num_queries=action_tokens.shape[1], told=told)
         inputs = self._embed(tokens.ids, tokens.mask, tokens.is_action, action_tokens, action_mask)
         longest = max(map(len, answers))
         # One position more than the answer: the token before it predicts its first. The head sees no others.
@@ -126,10 +129,17 @@ class LanguageModel(nn.Module):
             use_cache=False,
             logits_to_keep=longest + 1,
         ).logits[:, :-1]
-        targets = tokens.ids[:, -longest:].clone()
-        for row, answer in enumerate(answers):
-            targets[row, : longest - len(answer)] = -100
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten().to(logits.device), ignore_index=-100)
+        targets = tokens.ids[:, -longest:].to(logits.device)
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+        is_label = torch.zeros(targets.shape, dtype=torch.bool)
+        is_rest = torch.zeros(targets.shape, dtype=torch.bool)
+        for row, (label, answer) in enumerate(zip(labels, answers, strict=True)):
+            start = longest - len(answer)
+            described = start + len(self.prompts.label(label))
+            is_label[row, start:described] = True
+            is_rest[row, described:] = True
+        of_label, of_rest = (losses[part.flatten().to(losses.device)].mean() for part in (is_label, is_rest))
+        return self.config.label_share * of_label + (1 - self.config.label_share) * of_rest
 
     def trie(self, candidates: Sequence[str]) -> TokenTrie:
         """The trie of the candidates' answers.
@@ -148,6 +158,7 @@ class LanguageModel(nn.Module):
         candidates: Sequence[str],
         action_mask: Tensor | None = None,
         *,
+        told: Sequence[str] | None = None,
         batch_size: int = 16,
     ) -> Tensor:
         """Exact log-probabilities of the candidates ``[B, K]``, float32: a proper distribution per sample.
@@ -160,6 +171,7 @@ class LanguageModel(nn.Module):
             action_tokens: ``[B, Q, H]``.
             candidates: K different names, in the order in which the prompt names them.
             action_mask: ``[B, Q]`` bool.
+            told: B texts that the prompts hold beside the action tokens.
             batch_size: samples in one forward; bounds the memory.
 
         Raises:
@@ -178,6 +190,7 @@ class LanguageModel(nn.Module):
                     candidates,
                     None if action_mask is None else action_mask[piece],
                     depth,
+                    told=None if told is None else told[piece],
                 )
                 # Tree attention lets every node see the whole prompt: not right beyond a sliding window.
                 whole = self._window is None or inputs.mask.shape[1] + depth <= self._window
@@ -248,22 +261,24 @@ class LanguageModel(nn.Module):
         self,
         action_tokens: Tensor,
         candidates: Sequence[str],
-        max_new_tokens: int = 64,
+        max_new_tokens: int = 96,
         action_mask: Tensor | None = None,
+        told: Sequence[str] | None = None,
     ) -> list[str]:
         """B answers, decoded greedily and freely; `prompts.read_label` finds the label in one."""
-        return self._continue(action_tokens, candidates, None, max_new_tokens, action_mask)
+        return self._continue(action_tokens, candidates, None, max_new_tokens, action_mask, told)
 
     def describe(
         self,
         action_tokens: Tensor,
         candidates: Sequence[str],
         labels: Sequence[str],
-        max_new_tokens: int = 64,
+        max_new_tokens: int = 96,
         action_mask: Tensor | None = None,
+        told: Sequence[str] | None = None,
     ) -> list[str]:
         """B descriptions: what the LLM says after each of the B ``labels`` (those that `score` found)."""
-        return self._continue(action_tokens, candidates, labels, max_new_tokens, action_mask)
+        return self._continue(action_tokens, candidates, labels, max_new_tokens, action_mask, told)
 
     @torch.no_grad()
     def _continue(
@@ -273,10 +288,11 @@ class LanguageModel(nn.Module):
         labels: Sequence[str] | None,
         max_new_tokens: int,
         action_mask: Tensor | None,
+        told: Sequence[str] | None,
     ) -> list[str]:
         check_candidates(candidates)
         beginnings = None if labels is None else [self.prompts.label(label) for label in labels]
-        inputs = self._prompt(action_tokens, candidates, action_mask, 1, beginnings)
+        inputs = self._prompt(action_tokens, candidates, action_mask, 1, beginnings, told)
         if self._max_positions is not None:
             max_new_tokens = min(max_new_tokens, self._max_positions - inputs.mask.shape[1])
         with self._evaluating():
@@ -292,6 +308,7 @@ class LanguageModel(nn.Module):
         action_mask: Tensor | None,
         reserve: int,
         beginnings: Sequence[Sequence[int]] | None = None,
+        told: Sequence[str] | None = None,
     ) -> _Inputs:
         """The prompt of one candidate list for every sample, and how each answer begins."""
         size, num_queries, _ = action_tokens.shape
@@ -300,6 +317,7 @@ class LanguageModel(nn.Module):
             [[]] * size if beginnings is None else beginnings,
             num_queries=num_queries,
             reserve=reserve,
+            told=told,
         )
         return self._embed(tokens.ids, tokens.mask, tokens.is_action, action_tokens, action_mask)
 

@@ -21,13 +21,17 @@ from transformers.utils import logging as transformers_logging
 from sugar.errors import InputError
 from sugar.files import atomic_folder
 
+BUILT_IN = "sugar-lm"
+BUILT_IN_FOLDER = Path(__file__).parent / "weights" / BUILT_IN
+
 
 @dataclass
 class LanguageConfig:
     """Which LLM, and how it is adapted."""
 
-    name: str = ""
-    """A Hugging Face causal LM: a folder (config.json, *.safetensors, tokenizer) or a hub id"""
+    name: str = BUILT_IN
+    """A Hugging Face causal LM: `sugar-lm`, which comes with the package, a folder (config.json, *.safetensors,
+    tokenizer) or a hub id"""
     revision: str | None = None
     """Commit, tag or branch of a hub id; None is its main branch"""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
@@ -42,6 +46,11 @@ class LanguageConfig:
     """Adapters are scaled by alpha / r"""
     lora_dropout: float = 0.05
     """Dropout before the adapters"""
+    told: bool = True
+    """Say in the prompt, beside the action tokens, what the motion head is sure of; the paper has tokens alone"""
+    label_share: float = 0.5
+    """Weight of the label's tokens in the loss, against those of the description. Names are short: by its count of
+    tokens the label would have a tenth"""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time"""
     tree_attention: bool = True
@@ -56,8 +65,8 @@ def find_base(config: LanguageConfig) -> Path | str:
         InputError: nothing is named, there is no such folder, or it lacks config, tokenizer or weights.
     """
     if not config.name:
-        raise InputError("language.name: no LLM given; name a folder or a Hugging Face id")
-    folder = Path(config.name).expanduser()
+        raise InputError(f"language.name: no LLM given; name {BUILT_IN}, a folder or a Hugging Face id")
+    folder = BUILT_IN_FOLDER if config.name == BUILT_IN else Path(config.name).expanduser()
     if folder.is_dir():
         _check_folder(folder)
         return folder

@@ -20,14 +20,14 @@ class Prompt:
 
     template: str
 
-    def render(self, candidates: Sequence[str]) -> tuple[str, str]:
-        """The texts before and after the action tokens.
+    def render(self, candidates: Sequence[str], told: str = "") -> tuple[str, str]:
+        """The texts before and after the action tokens; ``told`` follows them in brackets: what the motion head saw.
 
         The template is cut, not the filled text, so that a candidate may hold any characters.
         """
         before, after = self.template.split(ACTION)
         head, tail = after.split(CANDIDATES)
-        return before, f"{head}[{', '.join(candidates)}]{tail}"
+        return before, f"{f' ({told})' if told else ''}{head}[{', '.join(candidates)}]{tail}"
 
 
 # The newline closes the instruction: the answer is tokenised on its own.
@@ -152,13 +152,17 @@ class PromptEncoder:
         *,
         num_queries: int,
         reserve: int = 0,
+        told: Sequence[str] | None = None,
     ) -> PromptTokens:
         """B prompts with room for ``num_queries`` action tokens each, followed by B answers (may be empty).
+
+        ``told``: what is said of each clip beside its action tokens.
 
         Raises:
             InputError: with ``reserve`` tokens to come, they exceed the LLM's positions.
         """
-        prompts = [self.prompt.render(names) for names in candidates]
+        told = told or [""] * len(candidates)
+        prompts = [self.prompt.render(names, text) for names, text in zip(candidates, told, strict=True)]
         before = self._encode(*(text for text, _ in prompts))
         after = self._encode(*(text for _, text in prompts))
         placeholder = [self.pad] * num_queries

@@ -29,7 +29,7 @@ class BaselineObjective(Objective):
         self.label_smoothing = label_smoothing
 
     def forward(self, batch: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        joints, frames = augment(batch, self.layout, self.augmentation, self.frames, generator)
+        joints, frames, _ = augment(batch, self.layout, self.augmentation, self.frames, generator)
         logits = self.baseline.branch_logits(joints, batch.persons, frames)
         labels = batch.labels.repeat(len(logits))
         loss = F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=self.label_smoothing)

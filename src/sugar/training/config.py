@@ -63,6 +63,10 @@ class InstructConfig(StageConfig):
 
     lists: ListConfig = field(default_factory=ListConfig)
     """How candidate lists are drawn."""
+    own_sentences: bool = True
+    """The LLM also learns to say what the joints of each clip show; off: descriptions of the class alone."""
+    held_out_descriptions: int = 1
+    """So many of each class's descriptions are kept from training: the references of `sugar eval`."""
 
 
 @dataclass

@@ -1,18 +1,25 @@
 """Stage 2: the LLM learns to read action tokens, choose from a list and describe (SUGAR, step 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch
+from sugar.knowledge.grammar import all_claims, parse, say
+from sugar.knowledge.own_sentences import OwnSentences
+from sugar.knowledge.telling import tell_all
 from sugar.models.bridges import Bridge
 from sugar.models.encoders import Encoder
 from sugar.models.language import LanguageModel
 from sugar.skeleton.layout import JointLayout
 from sugar.training.engine import Objective
+
+_ROW_OF = {claim: row for row, claim in enumerate(all_claims())}
 
 
 @dataclass
@@ -27,15 +34,22 @@ class ListConfig:
     """Fewest names in a sub-list."""
 
 
-def draw_candidates(names: Sequence[str], truth: int, config: ListConfig, generator: torch.Generator) -> list[str]:
-    """A list of names that holds ``names[truth]``, by ``config``."""
-    chosen = [i for i in range(len(names)) if i != truth]
-    size = len(names)
-    if config.sublists and size > config.shortest:
-        size = int(torch.randint(config.shortest, size + 1, (1,), generator=generator))
-        kept = torch.randperm(len(chosen), generator=generator)[: size - 1]
-        chosen = sorted(chosen[int(i)] for i in kept)
-    chosen = sorted([*chosen, truth])
+def draw_size(count: int, config: ListConfig, generator: torch.Generator) -> int:
+    """How many of ``count`` names a list has; one draw for a batch, so that its prompts are of like length."""
+    if not config.sublists or count <= config.shortest:
+        return count
+    return int(torch.randint(config.shortest, count + 1, (1,), generator=generator))
+
+
+def draw_candidates(
+    names: Sequence[str], truth: int, size: int, config: ListConfig, generator: torch.Generator
+) -> list[str]:
+    """A list of ``size`` names that holds ``names[truth]``."""
+    others = [i for i in range(len(names)) if i != truth]
+    if size < len(names):
+        kept = torch.randperm(len(others), generator=generator)[: size - 1]
+        others = [others[int(i)] for i in kept]
+    chosen = sorted([*others, truth])
     if config.shuffle:
         chosen = [chosen[int(i)] for i in torch.randperm(len(chosen), generator=generator)]
     return [names[i] for i in chosen]
@@ -46,6 +60,8 @@ class InstructObjective(Objective):
 
     Args:
         descriptions: per class, the sentences that the LLM learns to say; one is drawn per clip and step.
+        own: own sentences of the training clips, said after the description of the class; None: that one alone.
+        tell: what the prompt says of encoded clips beside their action tokens (`Sugar.tell`).
     """
 
     def __init__(
@@ -60,11 +76,15 @@ class InstructObjective(Objective):
         augmentation: AugmentConfig,
         frames: int,
         lists: ListConfig,
+        own: OwnSentences | None = None,
+        tell: Callable[[Tensor, Tensor, Tensor], Sequence[str] | None] = lambda tokens, mask, persons: None,
     ) -> None:
         super().__init__()
         self.encoder, self.bridge, self.language = encoder.requires_grad_(False), bridge, language
         self.names, self.descriptions = list(names), [list(d) for d in descriptions]
         self.layout, self.augmentation, self.frames, self.lists = layout, augmentation, frames, lists
+        self.own, self.tell = own, tell
+        self.rates = np.zeros(0) if own is None else own.rates().numpy()
 
     def train(self, mode: bool = True) -> "InstructObjective":
         super().train(mode)
@@ -73,13 +93,27 @@ class InstructObjective(Objective):
 
     def forward(self, batch: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         with torch.no_grad():
-            joints, frames = augment(batch, self.layout, self.augmentation, self.frames, generator)
+            joints, frames, mirrored = augment(batch, self.layout, self.augmentation, self.frames, generator)
             tokens, mask = self.encoder(joints, batch.persons, frames)
         candidates, descriptions = [], []
+        size = draw_size(len(self.names), self.lists, generator)
         for label in batch.labels.tolist():
-            candidates.append(draw_candidates(self.names, label, self.lists, generator))
+            candidates.append(draw_candidates(self.names, label, size, self.lists, generator))
             choices = self.descriptions[label]
             descriptions.append(choices[int(torch.randint(len(choices), (1,), generator=generator))])
+        told = self.tell(tokens, mask, batch.persons)
+        if self.own is not None:
+            facts = self._true_facts(self.own.claims(batch.indices, mirrored).numpy(), told)
+            descriptions = [f"{text} {fact}".strip() for text, fact in zip(descriptions, facts, strict=True)]
         labels = [self.names[label] for label in batch.labels.tolist()]
         action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
-        return self.language.loss(action, candidates, labels, descriptions, action_mask), {}
+        return self.language.loss(action, candidates, labels, descriptions, action_mask, told), {}
+
+    def _true_facts(self, truth: NDArray[np.int8], told: Sequence[str] | None) -> Sequence[str]:
+        """What the LLM learns to say of each clip: of what it is told, that which is true; untold, what is rarest."""
+        if told is None:
+            return tell_all(truth, self.rates)
+        return [
+            " ".join(say([claim for claim in parse(text) if row[_ROW_OF[claim]] == 1]))
+            for text, row in zip(told, truth, strict=True)
+        ]

@@ -1,15 +1,54 @@
 """Stage 1: the skeleton encoder learns from knowledge texts (SUGAR, step 2)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch
 from sugar.knowledge.bank import TextBank
+from sugar.knowledge.own_sentences import OwnSentences
 from sugar.models.alignment import KnowledgeAlignment
 from sugar.models.encoders import Encoder
+from sugar.models.motion import MotionConfig, MotionHead
 from sugar.skeleton.layout import JointLayout
 from sugar.training.engine import Objective
+
+
+class MotionTask(nn.Module):
+    """The motion head and what it learns from: motion sentences of the classes, own sentences of the clips.
+
+    Args:
+        bank: motion sentences of the training classes, classes numbered as the labels are.
+        own: own sentences of the training clips.
+    """
+
+    sentences: Tensor
+    classes: Tensor
+    own_embeddings: Tensor
+
+    def __init__(self, *, head: MotionHead, bank: TextBank, own: OwnSentences, config: MotionConfig) -> None:
+        super().__init__()
+        self.head, self.own, self.config = head, own, config
+        self.register_buffer("sentences", bank.embeddings, persistent=False)
+        self.register_buffer("classes", bank.classes, persistent=False)
+        self.register_buffer("own_embeddings", own.embeddings, persistent=False)
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor, batch: ClipBatch, mirrored: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted loss of one batch of encoded clips; ``mirrored`` ``[B]`` says whose sides are swapped."""
+        loss, logs = self.head(tokens, mask, batch.labels, self.sentences, self.classes)
+        drawn = self.own.draw(batch.indices, mirrored, generator).to(tokens.device)
+        own = self.head.own_contrast(tokens, mask, self.own_embeddings[drawn], self.config.own_temperature)
+        truth = self.own.claims(batch.indices, mirrored).to(tokens.device)
+        claims = self.head.claim_loss(tokens, mask, truth)
+        total = (1 - self.config.own_sentences) * loss + self.config.own_sentences * own
+        total = total + self.config.claims * claims
+        return self.config.weight * total, {
+            "motion": logs["contrast"],
+            "own": own.detach(),
+            "claims": claims.detach(),
+        }
 
 
 class RepresentObjective(Objective):
@@ -17,6 +56,7 @@ class RepresentObjective(Objective):
 
     Args:
         bank: texts of the training classes, classes numbered as the labels are.
+        motion: the motion head's task; None: knowledge texts alone, as in the paper.
     """
 
     texts: Tensor
@@ -31,9 +71,10 @@ class RepresentObjective(Objective):
         layout: JointLayout,
         augmentation: AugmentConfig,
         frames: int,
+        motion: MotionTask | None = None,
     ) -> None:
         super().__init__()
-        self.encoder, self.alignment = encoder, alignment
+        self.encoder, self.alignment, self.motion = encoder, alignment, motion
         self.layout, self.augmentation, self.frames = layout, augmentation, frames
         self.register_buffer("texts", bank.embeddings, persistent=False)
         self.register_buffer("text_classes", bank.classes, persistent=False)
@@ -42,13 +83,17 @@ class RepresentObjective(Objective):
             self._of_kind.setdefault(kind, []).append(row)
 
     def forward(self, batch: ClipBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        joints, frames = augment(batch, self.layout, self.augmentation, self.frames, generator)
+        joints, frames, mirrored = augment(batch, self.layout, self.augmentation, self.frames, generator)
         tokens, mask = self.encoder(joints, batch.persons, frames)
         texts, text_classes = self.texts, self.text_classes
         if self.alignment.config.negatives == "batch":
             drawn = self._draw(batch.labels, generator)
             texts, text_classes = texts[drawn], text_classes[drawn]
-        return self.alignment(tokens, mask, batch.labels, texts, text_classes)
+        loss, logs = self.alignment(tokens, mask, batch.labels, texts, text_classes)
+        if self.motion is not None:
+            motion_loss, motion_logs = self.motion(tokens, mask, batch, mirrored, generator)
+            loss, logs = loss + motion_loss, logs | motion_logs
+        return loss, logs
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Per clip one motion text and n visual texts of its class, at random (DESIGN D5): bank indices."""

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import track
 
 from sugar.config import as_plain, parse_config, read_yaml, write_config
 from sugar.datasets.batches import ClipDataset, collate
@@ -15,18 +18,20 @@ from sugar.datasets.protocols import Split, get_protocol, split
 from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.evaluation.fusion import fit_fusion
-from sugar.evaluation.recognize import score_clips
+from sugar.evaluation.recognize import motion_embeddings, score_clips
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
-from sugar.knowledge.pack import KnowledgePack, load_pack
+from sugar.knowledge.own_sentences import OwnSentences, build_own_sentences
+from sugar.knowledge.pack import ClassKnowledge, KnowledgePack, load_pack
 from sugar.models.llm_weights import find_base
+from sugar.models.motion import REFERENCE_CLIPS, MotionReference
 from sugar.models.sugar import FUSED_SCORERS, Sugar
 from sugar.training.baseline import BaselineObjective
 from sugar.training.config import RunConfig, StageConfig
 from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
 from sugar.training.instruct import InstructObjective
-from sugar.training.represent import RepresentObjective
+from sugar.training.represent import MotionTask, RepresentObjective
 
 
 def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
@@ -86,27 +91,65 @@ class Run:
         if tuple(self.classes) != self.store.classes:
             missing = next(name for name in self.store.classes if name not in self.classes)
             raise InputError(f"store {self.store.path}: class {missing!r} has no training clip in this protocol")
-        bank = knowledge_bank(config, self.pack, self.classes)
+        bank, motion_bank = knowledge_bank(config, self.pack, self.classes), None
+        if config.model.motion.weight > 0:
+            motion_bank = motion_sentence_bank(config, self.pack, self.classes)
         self._seed("model")
-        self.model = Sugar(config=config.model, layout=self.store.layout, classes=self.classes, bank=bank)
+        self.model = Sugar(
+            config=config.model,
+            layout=self.store.layout,
+            classes=self.classes,
+            bank=bank,
+            motion_bank=motion_bank,
+        )
         if config.start_from:
             self.model.take_stage_one(Path(config.start_from))
         self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
         self.record = environment(seed=config.seed, store_hash=self.store.hash)
         write_config(config, out / "config.yaml")
 
+    @cached_property
+    def own_sentences(self) -> OwnSentences:
+        """What the joints of each training clip show, in words."""
+        encoder = load_text_encoder(self.config.model.text_encoder)
+        clips = ((int(i), self.store[int(i)]) for i in self.split.train)
+        console = Console(stderr=True)
+        shown = track(
+            clips,
+            "measuring",
+            total=len(self.split.train),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        motion = self.config.model.motion
+        return build_own_sentences(
+            shown, encoder, variants=motion.phrasings, seed=self.config.seed, cache=EmbeddingCache()
+        )
+
     def represent(self) -> None:
-        """Stage 1: the encoder learns from the knowledge texts."""
+        """Stage 1: the encoder learns from the knowledge texts and, by the motion head, from what joints show."""
         stage, model = self.config.represent, self.model
+        motion = None
+        if model.motion is not None and model.trained.motion is not None:
+            motion = MotionTask(
+                head=model.motion,
+                bank=model.trained.motion,
+                own=self.own_sentences,
+                config=self.config.model.motion,
+            )
         objective = RepresentObjective(
             encoder=model.encoder,
             alignment=model.alignment,
-            bank=model.bank,
+            bank=model.trained.texts,
             layout=self.store.layout,
             augmentation=stage.augment,
             frames=self.config.model.frames,
+            motion=motion,
         )
         self._fit(objective, stage, "represent", self._validation("text"))
+        if model.motion is not None:
+            model.reference = self._reference()
 
     def baseline(self) -> None:
         """The linear baseline `fc`."""
@@ -132,11 +175,13 @@ class Run:
             bridge=bridge,
             language=language,
             names=self.classes,
-            descriptions=[self.pack[name].descriptions for name in self.classes],
+            descriptions=[training_descriptions(self.pack[name], stage.held_out_descriptions) for name in self.classes],
             layout=self.store.layout,
             augmentation=stage.augment,
             frames=self.config.model.frames,
             lists=stage.lists,
+            own=self.own_sentences if stage.own_sentences else None,
+            tell=self.model.tell,
         )
         self._fit(objective, stage, "instruct", self._validation("llm"))
         after = language.base_hash()
@@ -149,7 +194,8 @@ class Run:
         """Choose the fusion's weights on validation clips and write the run folder."""
         model = self.model
         if len(self.split.validation) and "instruct" in self.config.stages:
-            scores = score_clips(model, self.store, self.split.validation, self.classes, scorers=FUSED_SCORERS)
+            candidates = model.candidates(self.classes)
+            scores = score_clips(model, self.store, self.split.validation, candidates, scorers=FUSED_SCORERS)
             model.fusion = fit_fusion(scores, self.store.labels[self.split.validation])
         write_environment(self.out, self.record)
         model.save(self.out)
@@ -177,14 +223,14 @@ class Run:
             recipe={
                 "store": self.store.hash,
                 "model": self._model_recipe(name),
-                "knowledge": self.model.bank.fingerprint,
+                "knowledge": self.model.trained.texts.fingerprint,
                 "augment": asdict(stage.augment),
             },
         )
 
     def _model_recipe(self, stage: str) -> dict[str, Any]:
         """The settings of the model that a stage depends on."""
-        unused = {"views"} if stage == "instruct" else {"views", "bridge", "language"}
+        unused = {"views", "unseen_weights"} | (set() if stage == "instruct" else {"bridge", "language"})
         return {key: value for key, value in as_plain(self.config.model).items() if key not in unused}
 
     def _validation(self, scorer: str) -> Callable[[], dict[str, float]] | None:
@@ -193,11 +239,21 @@ class Run:
             return None
 
         def validate() -> dict[str, float]:
-            scores = score_clips(self.model, self.store, self.split.validation, self.classes, scorers=(scorer,))
+            candidates = self.model.candidates(self.classes)
+            scores = score_clips(self.model, self.store, self.split.validation, candidates, scorers=(scorer,))
             correct = scores[scorer].argmax(axis=1) == self.store.labels[self.split.validation]
             return {f"{scorer}_top1": float(np.mean(correct))}
 
         return validate
+
+    def _reference(self) -> MotionReference:
+        """Some training clips as the trained motion head and their own sentences show them."""
+        chosen = self.split.train
+        if len(chosen) > REFERENCE_CLIPS:
+            rng = np.random.default_rng(stable_seed(self.config.seed, "reference"))
+            chosen = np.sort(rng.choice(chosen, REFERENCE_CLIPS, replace=False))
+        head = motion_embeddings(self.model, self.store, chosen)
+        return MotionReference(head.cpu(), self.own_sentences.plain(chosen.tolist()), self.own_sentences.rates())
 
     def _seed(self, part: str) -> None:
         torch.manual_seed(stable_seed(self.config.seed, "init", part))
@@ -218,6 +274,32 @@ def knowledge_bank(config: RunConfig, pack: KnowledgePack, classes: list[str]) -
     encoder = load_text_encoder(config.model.text_encoder)
     kinds = config.knowledge.kinds or ("name",)
     return build_bank(pack, classes, encoder, kinds, EmbeddingCache())
+
+
+def motion_sentence_bank(config: RunConfig, pack: KnowledgePack, classes: list[str]) -> TextBank:
+    """The motion sentences of the training classes.
+
+    Raises:
+        InputError: a class has none.
+    """
+    missing = [name for name in classes if not pack[name].motion_sentences]
+    if missing:
+        raise InputError(
+            f"knowledge pack {config.knowledge.pack}: no motion_sentences of class {missing[0]!r} "
+            f"({len(missing)} missing); add them, or train without the motion head: model.motion.weight 0"
+        )
+    encoder = load_text_encoder(config.model.text_encoder)
+    return build_bank(pack, classes, encoder, ("motion_sentence",), EmbeddingCache())
+
+
+def training_descriptions(entry: ClassKnowledge, held_out: int) -> tuple[str, ...]:
+    """The descriptions that the LLM learns from: all but the last ``held_out``, and at least one."""
+    return entry.descriptions[: max(1, len(entry.descriptions) - held_out)]
+
+
+def reference_descriptions(entry: ClassKnowledge, held_out: int) -> tuple[str, ...]:
+    """The others; all where none is held out."""
+    return entry.descriptions[max(1, len(entry.descriptions) - held_out) :] or entry.descriptions
 
 
 def read_environment(run: Path) -> dict[str, Any]:
