@@ -12,25 +12,26 @@ import yaml
 from sugar import Sugar
 from sugar.cli import main
 from sugar.datasets.store import Store, write_store
-from sugar.datasets.synthetic import SYNTHETIC_CLASSES, generate
+from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
-from sugar.experiments.small_lm import train_small_lm
-from sugar.knowledge.pack import load_pack
+from sugar.models.llm_weights import BUILT_IN_FOLDER
 from sugar.skeleton.layout import NTU25
 
+CLASSES = ("wave with one hand", "clap", "kick", "squat", "sit down", "stand up", "bow", "jump")
 ONE_EPOCH = {"loop": {"epochs": 1, "batch_size": 32}}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "synthetic"
-    write_store(path, generate(12, 0), name="synthetic", classes=SYNTHETIC_CLASSES, layout=NTU25, source="test")
+    write_store(path, generate(12, 0, CLASSES), name="synthetic", classes=CLASSES, layout=NTU25, source="test")
     return path
 
 
 @pytest.fixture(scope="module")
 def llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_small_lm([load_pack("synthetic")], tmp_path_factory.mktemp("llm") / "model", epochs=1, seed=0)
+    """The built-in LLM as a folder of one's own."""
+    return shutil.copytree(BUILT_IN_FOLDER, tmp_path_factory.mktemp("llm") / "model")
 
 
 def write_config(path: Path, store: Path, llm: Path, **changes: object) -> Path:
@@ -85,15 +86,15 @@ def test_eval_reports_every_scorer(run: Path, tmp_path: Path, capsys: pytest.Cap
     capsys.readouterr()
     assert main(["eval", str(run), "--out", str(tmp_path / "report"), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["n"] == 40
-    assert list(printed["scores"]) == ["fc", "text", "llm", "fused"]
+    assert printed["n"] == 32
+    assert list(printed["scores"]) == ["fc", "text", "motion", "llm", "fused"]
     for scores in printed["scores"].values():
         assert {"top1", "top5", "mean_class", "ece"} <= scores.keys()
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["scores"] == printed["scores"]
     assert report["split"] == "test"
     assert main(["eval", str(run), "--out", str(tmp_path / "val"), "--split", "validation", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["n"] == 10
+    assert json.loads(capsys.readouterr().out)["n"] == 8
 
 
 def test_predict_takes_files_stores_and_standard_input(
@@ -111,12 +112,19 @@ def test_predict_takes_files_stores_and_standard_input(
     assert [f["clip_id"] for f in found] == ["clip", "mine", "mine", "mine"]
     for one in found:
         assert one["label"] == one["top"][0][0] == found[0]["label"]
-        assert set(one["scores"]) == {"fc", "text", "llm", "fused"}
+        assert set(one["scores"]) == {"fc", "text", "motion", "llm", "fused"}
+        assert one["facts"]["measured"].endswith(".")
+        assert all(claim["holds"] in (True, False, None) for claim in one["facts"]["claims"])
         assert sum(one["scores"]["llm"].values()) == pytest.approx(1, abs=1e-3)
     assert main(["predict", str(run), str(store), "--candidates", "sit down,ride a horse", "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(Store.open(store))
     assert {json.loads(line)["label"] for line in lines} <= {"sit down", "ride a horse"}
+    assert "motion" not in json.loads(lines[0])["scores"]  # nothing is known of how one rides a horse
+    clip = str(tmp_path / "clip.json")
+    assert main(["predict", str(run), clip, "--candidates", "march on the spot,jumping jacks", "--json"]) == 0
+    assert "motion" in json.loads(capsys.readouterr().out)["scores"]  # the run's pack knows both
+    refused(capsys, ["predict", str(run), clip, "--candidates", "a,b", "--knowledge", "none"], "none")
 
 
 def test_the_python_interface(run: Path, store: Path) -> None:

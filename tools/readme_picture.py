@@ -4,6 +4,7 @@ python tools/readme_picture.py RUN STORE CLIP_ID docs/images/described.svg
 """
 
 import sys
+import textwrap
 from html import escape
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sugar.skeleton.clip import SkeletonClip
 
 POSES = 6
 WIDTH, HEIGHT = 150, 260
+CHARACTERS = 104
 COLOURS = {
     "head": "#d9480f",
     "hand": "#c2255c",
@@ -30,7 +32,7 @@ def draw(clip: SkeletonClip, label: str, confidence: float, description: str) ->
     """Six poses of the first person, seen from the front, body parts in colours, and the text below."""
     frames = np.linspace(0, clip.num_frames - 1, POSES).round().astype(int)
     points = clip.joints[frames, 0, :, :2].astype(float)
-    points[..., 1] *= -1
+    points *= -1  # up is up, and the person's right hand is on our left: the sensor's x runs to its own left
     low, high = points.min(axis=(0, 1)), points.max(axis=(0, 1))
     scale = min((WIDTH - 20) / (high[0] - low[0]), (HEIGHT - 20) / (high[1] - low[1]))
     part_of = {joint: part for part, joints in clip.layout.parts.items() for joint in joints}
@@ -43,15 +45,16 @@ def draw(clip: SkeletonClip, label: str, confidence: float, description: str) ->
             line = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
             shapes.append(f'<line {line} stroke="{colour}" stroke-width="4" stroke-linecap="round"/>')
     text = f"{label} ({confidence:.0%}). {description}"
-    size = f"{POSES * WIDTH} {HEIGHT + 40}"
+    lines = textwrap.wrap(text, CHARACTERS)
+    size = f"{POSES * WIDTH} {HEIGHT + 16 + 24 * len(lines)}"
+    written = "".join(f'<tspan x="10" dy="24">{escape(line)}</tspan>' for line in lines)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" role="img">',
             f"<title>{escape(text)}</title>",
             '<rect width="100%" height="100%" fill="#ffffff"/>',
             *shapes,
-            f'<text x="10" y="{HEIGHT + 22}" font-family="sans-serif" font-size="17" fill="#212529">',
-            f"{escape(text)}</text>",
+            f'<text y="{HEIGHT}" font-family="sans-serif" font-size="17" fill="#212529">{written}</text>',
             "</svg>",
             "",
         ]

@@ -17,6 +17,10 @@ from sugar.errors import InputError
 # Torch, transformers and the rest are imported inside the commands: `sugar --help` must be instant.
 
 
+# What the joints say of a claim.
+_VERDICTS = {True: "true: ", False: "false:", None: "?:    "}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     # A tokenizer's threads must not outlive the fork of a data worker.
@@ -45,10 +49,10 @@ def _run(argv: list[str]) -> None:
             train(argv[1:])
         case "eval":
             a = given.eval
-            evaluate(a.run, a.store, a.protocol, a.out, a.llm, a.split, a.json)
+            evaluate(a.run, a.store, a.protocol, a.out, a.llm, a.knowledge, a.split, a.json)
         case "predict":
             a = given.predict
-            predict(a.run, a.inputs, a.candidates, a.llm, a.json)
+            predict(a.run, a.inputs, a.candidates, a.knowledge, a.llm, a.json)
         case "seeds":
             summarise(given.seeds.reports, given.seeds.out)
         case "data":
@@ -80,15 +84,18 @@ def demo(out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
 
 def data_import(format_: str, source: Path, store: Path) -> None:
     """Import a data set into a store."""
-    from sugar.datasets.nw_ucla import CLASSES, read_nw_ucla
+    from sugar.datasets import nw_ucla, utd_mhad
     from sugar.datasets.store import write_store
     from sugar.skeleton.layout import KINECT20
 
-    if format_ != "nw-ucla":
-        raise InputError(f"data import: unknown format {format_!r}; there is nw-ucla")
-    written = write_store(
-        store, read_nw_ucla(source), name="NW-UCLA", classes=CLASSES, layout=KINECT20, source=source.name
-    )
+    readers = {
+        "nw-ucla": (nw_ucla.read_nw_ucla, nw_ucla.CLASSES),
+        "utd-mhad": (utd_mhad.read_utd_mhad, utd_mhad.CLASSES),
+    }
+    if format_ not in readers:
+        raise InputError(f"data import: unknown format {format_!r}; there are {', '.join(readers)}")
+    read, classes = readers[format_]
+    written = write_store(store, read(source), name=format_, classes=classes, layout=KINECT20, source=source.name)
     rejected = written.manifest.rejected
     for row in rejected[:10]:
         print(f"rejected {row.file}: {row.reason}", file=sys.stderr)
@@ -181,6 +188,7 @@ def evaluate(
     protocol: str | None,
     out: Path,
     llm: str | None,
+    knowledge: str | None,
     split: Literal["test", "validation"],
     as_json: bool,
 ) -> None:
@@ -188,7 +196,7 @@ def evaluate(
     from sugar.evaluation.report import scores_table
     from sugar.experiments.evaluate import evaluate_run
 
-    report = evaluate_run(run, out, store=store, protocol=protocol, llm=llm, side=split)
+    report = evaluate_run(run, out, store=store, protocol=protocol, llm=llm, pack=knowledge, side=split)
     if as_json:
         _print_json({"n": report["n"], "scores": report["scores"]})
     else:
@@ -196,22 +204,27 @@ def evaluate(
         print(f"{out / 'report.html'}: the report")
 
 
-def predict(run: Path, inputs: Sequence[str], candidates: str | None, llm: str | None, as_json: bool) -> None:
+def predict(
+    run: Path, inputs: Sequence[str], candidates: str | None, knowledge: str | None, llm: str | None, as_json: bool
+) -> None:
     """Recognise and describe clips."""
     from sugar.inference.inputs import read_clips
     from sugar.inference.predict import as_json as plain
-    from sugar.inference.predict import parse_candidates
+    from sugar.inference.predict import find_pack, parse_candidates
     from sugar.inference.predict import predict as predict_clips
     from sugar.models.sugar import Sugar
 
     names = None if candidates is None else parse_candidates(candidates)
     model = Sugar.load(run, llm=llm)
+    pack = None if names is None else find_pack(run, knowledge)
     clips = chain.from_iterable(read_clips(source, sys.stdin) for source in inputs)
-    for found in predict_clips(model, clips, names):
+    for found in predict_clips(model, clips, names, pack):
         if as_json:
             print(json.dumps(plain(found), ensure_ascii=False), flush=True)
         else:
             print(f"{found.clip_id}: {found.label} ({found.top[0][1]:.0%}). {found.description}", flush=True)
+            for claim in found.claims:
+                print(f"  {_VERDICTS[claim.holds]} {claim.text}", flush=True)
 
 
 def summarise(reports: Sequence[Path], out: Path) -> None:
@@ -276,6 +289,7 @@ def _parser(*, with_train: bool) -> ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder of the report")
     command.add_argument("--store", type=Path | None, help="another store than the run's")
     command.add_argument("--protocol", type=str | None, help="another protocol than the run's")
+    command.add_argument("--knowledge", type=str | None, help="pack with texts of classes that are new to the run")
     command.add_argument("--split", type=Literal["test", "validation"], default="test", help="which side")
     command.add_argument("--llm", type=str | None, help="where the LLM is, if not where the run says")
     command.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -285,6 +299,7 @@ def _parser(*, with_train: bool) -> ArgumentParser:
     command.add_argument("run", type=Path, help="run folder")
     command.add_argument("inputs", type=str, nargs="+", help="files, stores, or - for JSON on standard input")
     command.add_argument("--candidates", type=str | None, help='a file, one name a line, or "a,b,c"')
+    command.add_argument("--knowledge", type=str | None, help="pack with texts of classes that are new to the run")
     command.add_argument("--llm", type=str | None, help="where the LLM is, if not where the run says")
     command.add_argument("--json", action="store_true", help="one JSON object a clip on standard output")
     commands.add_subcommand("predict", command, help=predict.__doc__)

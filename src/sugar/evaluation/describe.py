@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sugar.errors import InputError
+from sugar.knowledge.faithfulness import CheckedClaim, faithfulness
+from sugar.knowledge.grammar import parse
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,11 @@ class ChrF:
 
 @dataclass(frozen=True)
 class DescriptionMetrics:
-    """Figures of n generated texts; shares in [0, 1], chrF in [0, 100] or None without sacrebleu."""
+    """Figures of n generated texts; shares in [0, 1], chrF in [0, 100] or None without sacrebleu.
+
+    ``faithfulness`` is the share of the ``claims`` decided by the joints that hold, None without any; ``claiming``
+    the share of texts that claim anything.
+    """
 
     n: int
     rouge_l: float
@@ -27,6 +33,9 @@ class DescriptionMetrics:
     label_named: float
     chrf: float | None
     chrf_signature: str | None
+    faithfulness: float | None = None
+    claims: int = 0
+    claiming: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """Plain types for JSON."""
@@ -94,8 +103,11 @@ def describe_metrics(
     references: Sequence[Sequence[str]],
     labels: Sequence[str],
     candidates: Sequence[str],
+    claims: Sequence[Sequence[CheckedClaim]] = (),
 ) -> DescriptionMetrics:
     """All figures of a set of generated texts.
+
+    References tell of the class, so sentences that make checkable claims about the clip are not held against them.
 
     Args:
         texts: N answers of the form ``{label}. {description}``; references are met without the label.
@@ -103,6 +115,7 @@ def describe_metrics(
         labels: N names that the texts should agree with: the predicted ones for agreement, the true ones for
             the accuracy of free generation.
         candidates: all names of the list.
+        claims: those of each text, checked.
 
     Raises:
         InputError: lengths differ, nothing to score, or a text has no reference.
@@ -111,7 +124,7 @@ def describe_metrics(
     if len(labels) != len(texts):
         raise InputError(f"{len(labels)} labels for {len(texts)} descriptions: give one each")
     leading = [leading_label(t, candidates) for t in texts]
-    bodies = [strip_label(t, name) for t, name in zip(texts, leading, strict=True)]
+    bodies = [without_claims(strip_label(t, name)) for t, name in zip(texts, leading, strict=True)]
     pairs = list(zip(bodies, references, strict=True))
     try:
         character_score = chrf(bodies, references)
@@ -124,6 +137,9 @@ def describe_metrics(
         label_named=float(np.mean([names_label(t, n) for t, n in zip(texts, labels, strict=True)])),
         chrf=character_score.score if character_score else None,
         chrf_signature=character_score.signature if character_score else None,
+        faithfulness=faithfulness(claim for of_text in claims for claim in of_text),
+        claims=sum(claim.holds is not None for of_text in claims for claim in of_text),
+        claiming=float(np.mean([bool(of_text) for of_text in claims])) if claims else 0.0,
     )
 
 
@@ -134,6 +150,12 @@ def strip_label(text: str, label: str | None) -> str:
     words = list(re.finditer(r"\w+", text))
     end = words[len(_words(label)) - 1].end()
     return re.sub(r"^\W+", "", text[end:]).strip()
+
+
+def without_claims(text: str) -> str:
+    """The sentences that claim nothing checkable; the whole text where all do."""
+    sentences = re.split(r"(?<=[.!?])\s+", text)
+    return " ".join(sentence for sentence in sentences if not parse(sentence)) or text
 
 
 def _words(text: str) -> list[str]:

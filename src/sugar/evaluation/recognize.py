@@ -1,6 +1,6 @@
 """Run a model over the clips of a store: scores of every scorer, and descriptions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,19 +8,24 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from sugar.datasets.batches import ClipDataset, collate
+from sugar.datasets.batches import ClipBatch, ClipDataset, collate
 from sugar.datasets.store import Store
+from sugar.datasets.views import View, view_joints
 from sugar.errors import InputError
+from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
+from sugar.knowledge.own_sentences import build_own_sentences
+from sugar.models.candidates import Candidates
 from sugar.models.sugar import SCORERS, Sugar
 
+Indices = npt.NDArray[np.int64]
 Table = npt.NDArray[np.float64]
 
 
 def score_clips(
     model: Sugar,
     store: Store,
-    indices: npt.NDArray[np.int64],
-    candidates: Sequence[str],
+    indices: Indices,
+    candidates: Candidates,
     *,
     scorers: Sequence[str] = SCORERS,
     batch_size: int = 64,
@@ -30,6 +35,46 @@ def score_clips(
     Raises:
         InputError: the store's joints are not those the model reads, or there is no clip.
     """
+    own = None
+    if "motion" in scorers and model.motion is not None:
+        clips = ((int(i), store[int(i)]) for i in indices)
+        encoder = load_text_encoder(model.config.text_encoder)
+        own = build_own_sentences(clips, encoder, mirrored=False, cache=EmbeddingCache())
+
+    def score(batch: ClipBatch) -> dict[str, torch.Tensor]:
+        rows = None if own is None else own.plain(batch.indices.tolist()).to(model.device)
+        return model.score(batch, candidates, scorers, rows)
+
+    return {name: table.double().numpy() for name, table in _in_batches(model, store, indices, score, batch_size)}
+
+
+def motion_embeddings(model: Sugar, store: Store, indices: Indices, *, batch_size: int = 64) -> torch.Tensor:
+    """``[N, e]`` clips as the motion head shows them, whole and unmirrored.
+
+    Raises:
+        InputError: the store's joints are not those the model reads, or there is no clip.
+        ValueError: the model has no motion head.
+    """
+    head = model.motion
+    if head is None:
+        raise ValueError("motion_embeddings: the model has no motion head")
+
+    @torch.no_grad()
+    def embed(batch: ClipBatch) -> dict[str, torch.Tensor]:
+        joints, frames = view_joints(batch, model.layout, View(), model.config.frames)
+        return {"head": head.embed(*model.encoder(joints, batch.persons, frames))}
+
+    return dict(_in_batches(model, store, indices, embed, batch_size))["head"]
+
+
+def _in_batches(
+    model: Sugar,
+    store: Store,
+    indices: Indices,
+    work: Callable[[ClipBatch], dict[str, torch.Tensor]],
+    batch_size: int,
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Rows by name, in the order of ``indices``, of what ``work`` makes of every batch."""
     if store.layout != model.layout:
         raise InputError(
             f"store {store.path}: its joints are {store.layout.name}, this model reads {model.layout.name}"
@@ -45,17 +90,16 @@ def score_clips(
     console = Console(stderr=True)
     for piece in track(pieces, "scoring", console=console, transient=True, disable=not console.is_terminal):
         batch = collate([dataset[int(i)] for i in piece]).to(model.device)
-        scores = model.score(batch, candidates, scorers)
-        for scorer, table in scores.items():
-            parts.setdefault(scorer, []).append(table.double().cpu())
-    back = np.argsort(order, kind="stable")
-    return {scorer: torch.cat(tables).numpy()[back] for scorer, tables in parts.items()}
+        for name, rows in work(batch).items():
+            parts.setdefault(name, []).append(rows.cpu())
+    back = torch.from_numpy(np.argsort(order, kind="stable"))
+    yield from ((name, torch.cat(rows)[back]) for name, rows in parts.items())
 
 
 def describe_clips(
     model: Sugar,
     store: Store,
-    indices: npt.NDArray[np.int64],
+    indices: Indices,
     candidates: Sequence[str],
     labels: Sequence[str] | None,
     *,

@@ -39,6 +39,8 @@ class DescriptionSample:
     predicted: str
     text: str
     reference: str = ""
+    claims: Sequence[Mapping[str, Any]] = ()
+    """Checkable claims of the text: ``text`` and whether the joints bear it out, ``holds`` (None: cannot tell)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,57 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-STYLE = """
-:root { color-scheme: light dark; --page: #fbfbf9; --card: #ffffff; --ink: #1c1c1a; --quiet: #62625d;
-  --line: #dededa; --right: #1f66c9; --on-right: #ffffff; --wrong: #c2410c; --on-wrong: #ffffff;
-  --soft: #dbe7f8; }
-@media (prefers-color-scheme: dark) { :root { --page: #141413; --card: #1e1e1c; --ink: #ecece8;
-  --quiet: #a3a39c; --line: #3a3a37; --right: #6aa5f5; --on-right: #10151c; --wrong: #f08a4b;
-  --on-wrong: #1a0f07; --soft: #263a55; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: 0 0 .25rem; }
-h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
-p { margin: .5rem 0; max-width: 46rem; overflow-wrap: anywhere; }
-.quiet, figcaption { color: var(--quiet); font-size: .875rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9375rem; }
-th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { font-weight: 600; color: var(--quiet); font-size: .8125rem; }
-th:first-child, td:first-child { text-align: left; }
-tbody th { color: var(--ink); font-size: inherit; position: sticky; left: 0; background: var(--page); }
-td.bar { min-width: 6.5rem; }
-td.bar, th.text, td.text { text-align: left; }
-td.bar span { display: block; padding: 0 .3rem; border-radius: 2px;
-  background: linear-gradient(var(--soft), var(--soft)) no-repeat; }
-td.text { white-space: normal; }
-details { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
-  margin: .75rem 0; padding: .75rem 1rem; }
-summary { cursor: pointer; font-weight: 600; }
-.pair { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: flex-start; }
-.pair > * { flex: 1 1 17rem; min-width: 0; margin: 0; }
-figure { margin: 1rem 0; }
-svg { display: block; height: auto; }
-svg text { fill: var(--ink); font: 11px system-ui, sans-serif; }
-svg text.quiet { fill: var(--quiet); }
-svg .grid { stroke: var(--line); fill: none; }
-svg .guide { stroke: var(--ink); stroke-opacity: .6; stroke-dasharray: 4 4; fill: none; }
-svg .right { fill: var(--right); } svg .wrong { fill: var(--wrong); }
-svg text.on-right { fill: var(--on-right); } svg text.on-wrong { fill: var(--on-wrong); }
-svg .mark { stroke: var(--right); stroke-width: 2; }
-.sample { border-left: 3px solid var(--right); padding: .1rem 0 .1rem .8rem; margin: .9rem 0; }
-.sample.missed { border-color: var(--wrong); }
-.sample p { margin: .15rem 0; }
-dl { display: grid; grid-template-columns: minmax(10rem, max-content) 1fr; gap: .2rem 1rem; margin: .5rem 0;
-  font-size: .875rem; }
-dt { color: var(--quiet); } dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
-@media (max-width: 36rem) { th, td { padding: .35rem .4rem; } .interval { display: none; }
-  td.bar { min-width: 4rem; } tbody th { white-space: normal; min-width: 6.5rem; }
-  dl { grid-template-columns: 1fr; gap: 0; }
-  dd { margin-bottom: .4rem; } }
-"""
+from sugar.evaluation.page import asset, document, fact_lists, interval_mark, percent, svg, svg_rect, svg_text, table
 
 
 def render_page(report: Mapping[str, Any]) -> str:
@@ -76,19 +26,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         _descriptions(report),
         _facts(report),
     ]
-    return (
-        "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
-        "<meta http-equiv='Content-Security-Policy' "
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(p for p in parts if p)
-        + "\n</main>\n</body>\n</html>\n"
-    )
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}"  # noqa: RUF001 (an en dash is meant)
+    return document(title, parts, style=asset("page.css") + asset("report.css"))
 
 
 def _p_value(p: float) -> str:
@@ -100,15 +38,6 @@ def _by_interest(names: Sequence[str] | Mapping[str, Any]) -> list[str]:
     return sorted(names, key=lambda n: n != "fused")
 
 
-def _table(headings: Sequence[str], rows: Sequence[str], text_columns: Sequence[int] = ()) -> str:
-    head = "".join(
-        f"<th scope='col'{' class=text' if i in text_columns else ''}>{escape(h)}</th>" for i, h in enumerate(headings)
-    )
-    return (
-        f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>" + "".join(rows) + "</tbody></table></div>"
-    )
-
-
 def _scores(report: Mapping[str, Any]) -> str:
     scores = report["scores"]
     bounds = [b for m in scores.values() for b in m["top1_interval"]]
@@ -116,28 +45,17 @@ def _scores(report: Mapping[str, Any]) -> str:
     rows = []
     for name, m in scores.items():
         cells = [
-            _percent(m["top1"]),
-            _interval_mark(m["top1"], m["top1_interval"], low, high),
-            " to ".join(_percent(b) for b in m["top1_interval"]),
-            _percent(m["top5"]),
-            _percent(m["mean_class"]),
-            " to ".join(_percent(b) for b in m["mean_class_interval"]),
-            _percent(m["ece"]),
+            percent(m["top1"]),
+            interval_mark(m["top1"], m["top1_interval"], low, high),
+            " to ".join(percent(b) for b in m["top1_interval"]),
+            percent(m["top5"]),
+            percent(m["mean_class"]),
+            " to ".join(percent(b) for b in m["mean_class_interval"]),
+            percent(m["ece"]),
         ]
         rows.append(f"<tr><th scope='row'>{escape(name)}</th>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
     headings = ("scorer", "top-1 %", "", "95 % interval", "top-5 %", "mean class %", "95 % interval", "ECE %")
-    return "<h2>Scores</h2>" + _table(headings, rows)
-
-
-def _interval_mark(value: float, interval: Sequence[float], low: float, high: float) -> str:
-    """A dot on its interval, on an axis that all rows share."""
-    span = max(high - low, 1e-9)
-    x, x0, x1 = (6 + 108 * (v - low) / span for v in (value, *interval))
-    return (
-        "<svg class='interval' width='120' height='16' viewBox='0 0 120 16' aria-hidden='true'>"
-        f"<path class='mark' d='M{x0:.1f} 8H{x1:.1f}'/>"
-        f"<circle class='right' cx='{x:.1f}' cy='8' r='4'/></svg>"
-    )
+    return "<h2>Scores</h2>" + table(headings, rows)
 
 
 def _comparisons(report: Mapping[str, Any]) -> str:
@@ -158,7 +76,7 @@ def _comparisons(report: Mapping[str, Any]) -> str:
         "only second right",
         "p",
     )
-    return "<h3>Differences</h3>" + _table(headings, rows)
+    return "<h3>Differences</h3>" + table(headings, rows)
 
 
 def _classes(report: Mapping[str, Any]) -> str:
@@ -169,10 +87,10 @@ def _classes(report: Mapping[str, Any]) -> str:
         for scorer in names:
             share = report["details"][scorer]["class_accuracy"][i]
             width = 0 if share is None else 100 * share
-            bar = f"<span style='background-size:{width:.1f}% 100%'>{_percent(share)}</span>"
+            bar = f"<span style='background-size:{width:.1f}% 100%'>{percent(share)}</span>"
             cells += f"<td class='bar'>{bar}</td>"
         rows.append(f"<tr><th scope='row'>{escape(name)}</th><td>{report['class_counts'][i]}</td>{cells}</tr>")
-    return "<h2>Accuracy of each class, %</h2>" + _table(("class", "clips", *names), rows, range(2, 2 + len(names)))
+    return "<h2>Accuracy of each class, %</h2>" + table(("class", "clips", *names), rows, range(2, 2 + len(names)))
 
 
 def _scorer(report: Mapping[str, Any], name: str, opened: bool) -> str:
@@ -182,8 +100,8 @@ def _scorer(report: Mapping[str, Any], name: str, opened: bool) -> str:
         f"<td>{p['count']} of {p['of']}</td></tr>"
         for p in detail["worst_pairs"]
     ]
-    worst = _table(("true", "taken for", "clips"), rows, (0, 1)) if rows else "<p>No clip is wrong.</p>"
-    top1 = _percent(report["scores"][name]["top1"])
+    worst = table(("true", "taken for", "clips"), rows, (0, 1)) if rows else "<p>No clip is wrong.</p>"
+    top1 = percent(report["scores"][name]["top1"])
     return (
         f"<details{' open' if opened else ''}><summary>{escape(name)}, top-1 {top1} %</summary>"
         f"<figure>{_confusion(detail['confusion'], report['classes'])}"
@@ -203,13 +121,13 @@ def _confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     longest = max(len(_short(c)) for c in classes)
     # Estimates in pixels of what the names need beside the cells and, turned by 45 degrees, above them.
     left, top, right = (int(6.2 * longest) + 12, int(4.5 * longest) + 14, int(3.6 * longest)) if named else (4, 4, 4)
-    parts = [_rect("grid", left, top, size * cell, size * cell)]
+    parts = [svg_rect("grid", left, top, size * cell, size * cell)]
     for i, row in enumerate(counts):
         total = sum(row)
         middle = top + (i + 0.5) * cell + 4
         if named:
-            parts.append(_text(_short(classes[i]), left - 6, middle, "end"))
-            parts.append(_text(_short(classes[i]), left + (i + 0.5) * cell, top - 6, turned=True))
+            parts.append(svg_text(_short(classes[i]), left - 6, middle, "end"))
+            parts.append(svg_text(_short(classes[i]), left + (i + 0.5) * cell, top - 6, turned=True))
         for j, count in enumerate(row):
             if not count:
                 continue
@@ -217,12 +135,12 @@ def _confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
             # Errors are few: the square root makes single ones visible.
             opacity = share if i == j else max(0.15, share**0.5)
             tip = f"{classes[i]} as {classes[j]}: {count} of {total}"
-            parts.append(_rect(kind, left + j * cell, top + i * cell, cell, cell, opacity, tip))
+            parts.append(svg_rect(kind, left + j * cell, top + i * cell, cell, cell, opacity, tip))
             if named:
                 ink = f"on-{kind}" if opacity > 0.6 else ""
-                parts.append(_text(str(count), left + (j + 0.5) * cell, middle, "middle", ink))
+                parts.append(svg_text(str(count), left + (j + 0.5) * cell, middle, "middle", ink))
     # Names would shrink to nothing on a phone: the drawing scrolls instead.
-    drawing = _svg(parts, left + size * cell + right, top + size * cell + 4, "confusion matrix")
+    drawing = svg(parts, left + size * cell + right, top + size * cell + 4, "confusion matrix")
     return f"<div class='scroll'>{drawing}</div>"
 
 
@@ -230,45 +148,22 @@ def _reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     side, left, top = 220, 34, 8
     bottom, histogram = top + side, top + side + 66
     total = max(sum(b["count"] for b in bins), 1)
-    parts = [_rect("grid", left, top, side, side)]
+    parts = [svg_rect("grid", left, top, side, side)]
     for b in bins:
         if not b["count"]:
             continue
         x, width = left + side * b["lower"] + 1, side * (b["upper"] - b["lower"]) - 2
         height, share = side * b["accuracy"], 40 * b["count"] / total
-        tip = (
-            f"{_percent(b['lower'])} to {_percent(b['upper'])} %: {b['count']} clips, {_percent(b['accuracy'])} % right"
-        )
-        parts.append(_rect("right", x, bottom - height, width, height, 0.75, tip))
-        parts.append(_rect("right", x, histogram - share, width, share, 1.0, tip))
+        tip = f"{percent(b['lower'])} to {percent(b['upper'])} %: {b['count']} clips, {percent(b['accuracy'])} % right"
+        parts.append(svg_rect("right", x, bottom - height, width, height, 0.75, tip))
+        parts.append(svg_rect("right", x, histogram - share, width, share, 1.0, tip))
     parts.append(f"<path class='guide' d='M{left} {bottom}L{left + side} {top}'/>")
     parts.append(f"<path class='grid' d='M{left} {histogram}h{side}'/>")
     for tick in (0, 50, 100):
         place = side * tick / 100
-        parts.append(_text(str(tick), left - 5, bottom - place + 4, "end", "quiet"))
-        parts.append(_text(str(tick), left + place, bottom + 15, "middle", "quiet"))
-    return _svg(parts, left + side + 14, histogram + 4, "reliability diagram")
-
-
-def _svg(parts: Sequence[str], width: int, height: int, label: str) -> str:
-    return (
-        f"<svg width='{width}' height='{height}' viewBox='0 0 {width} {height}' "
-        f"role='img' aria-label='{escape(label)}'>{''.join(parts)}</svg>"
-    )
-
-
-def _rect(kind: str, x: float, y: float, width: float, height: float, opacity: float = 1.0, tip: str = "") -> str:
-    title = f"<title>{escape(tip)}</title>" if tip else ""
-    return (
-        f"<rect class='{kind}' x='{x:.5g}' y='{y:.5g}' width='{width:.5g}' height='{height:.5g}' "
-        f"fill-opacity='{opacity:.2f}'>{title}</rect>"
-    )
-
-
-def _text(text: str, x: float, y: float, anchor: str = "start", ink: str = "", turned: bool = False) -> str:
-    turn = f" transform='rotate(-45 {x:.5g} {y:.5g})'" if turned else ""
-    kind = f" class='{ink}'" if ink else ""
-    return f"<text{kind} x='{x:.5g}' y='{y:.5g}' text-anchor='{anchor}'{turn}>{escape(text)}</text>"
+        parts.append(svg_text(str(tick), left - 5, bottom - place + 4, "end", "quiet"))
+        parts.append(svg_text(str(tick), left + place, bottom + 15, "middle", "quiet"))
+    return svg(parts, left + side + 14, histogram + 4, "reliability diagram")
 
 
 def _descriptions(report: Mapping[str, Any]) -> str:
@@ -279,45 +174,35 @@ def _descriptions(report: Mapping[str, Any]) -> str:
         reference = f"<p class='quiet'>Reference: {escape(d['reference'])}</p>" if d["reference"] else ""
         samples.append(
             f"<div class='sample{missed}'><p class='quiet'>{escape(d['clip_id'])}: {escape(verdict)}</p>"
-            f"<p>{escape(d['text'])}</p>{reference}</div>"
+            f"<p>{escape(d['text'])}</p>{_claims(d['claims'])}{reference}</div>"
         )
     m = report["description_metrics"]
     figures = ""
     if m:
         chrf = f", chrF {m['chrf']:.1f} ({escape(m['chrf_signature'] or '')})" if m["chrf"] is not None else ""
+        faithful = ""
+        if m["faithfulness"] is not None:
+            faithful = f" Of {m['claims']} checkable claims the joints bear out {percent(m['faithfulness'])} %."
         figures = (
-            f"<p>{m['n']} descriptions: starts with the label {_percent(m['label_first'])} %, names it "
-            f"{_percent(m['label_named'])} %, ROUGE-L {_percent(m['rouge_l'])}{chrf}.</p>"
+            f"<p>{m['n']} descriptions: starts with the label {percent(m['label_first'])} %, names it "
+            f"{percent(m['label_named'])} %, ROUGE-L {percent(m['rouge_l'])}{chrf}.{faithful}</p>"
         )
     if not samples and not figures:
         return ""
     return "<h2>Descriptions</h2>" + figures + "".join(samples)
 
 
+def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
+    """Each checkable claim, marked by what the joints say of it."""
+    marks = {True: "&#10003; true", False: "&#10007; false", None: "? cannot tell"}
+    items = "".join(f"<li>{marks[claim['holds']]}: {escape(claim['text'])}</li>" for claim in claims)
+    return f"<ul class='quiet'>{items}</ul>" if items else ""
+
+
 def _facts(report: Mapping[str, Any]) -> str:
     blocks = {"Run": report["run"], "Fusion": report["fusion"] or {}, "Environment": report["environment"]}
     shown = {"Data": {"hash": report["data_hash"], "seed": report["seed"]}, **blocks}
-    lists = []
-    for heading, facts in shown.items():
-        items = "".join(
-            f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>"
-            for key, value in _flat(facts)
-            if value not in ("", "None")
-        )
-        if items:
-            lists.append(f"<h3>{heading}</h3><dl>{items}</dl>")
-    return "<h2>Where the figures come from</h2>" + "".join(lists)
-
-
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested mappings as (dotted key, text) rows."""
-    if isinstance(value, Mapping):
-        return [row for k, v in value.items() for row in _flat(v, f"{prefix}.{k}" if prefix else str(k))]
-    if isinstance(value, float):
-        return [(prefix, f"{value:.4g}")]
-    if isinstance(value, list):
-        return [(prefix, ", ".join(str(v) for v in value))]
-    return [(prefix, str(value))]
+    return "<h2>Where the figures come from</h2>" + fact_lists(shown)
 
 
 def _short(name: str) -> str:

@@ -1,6 +1,8 @@
 """Evaluate a run on one side of a protocol and write its report: what `sugar eval` does."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +17,14 @@ from sugar.errors import InputError
 from sugar.evaluation.describe import DescriptionMetrics, describe_metrics
 from sugar.evaluation.recognize import describe_clips, score_clips
 from sugar.evaluation.report import DescriptionSample, evaluate, write_report
+from sugar.knowledge.faithfulness import check_claims
+from sugar.knowledge.kinematics import measure
 from sugar.knowledge.pack import load_pack
 from sugar.models.prompts import read_label
 from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig
 from sugar.training.environment import environment
-from sugar.training.run import read_environment
+from sugar.training.run import read_environment, reference_descriptions
 
 SAMPLES = 20
 
@@ -32,13 +36,15 @@ def evaluate_run(
     store: Path | None = None,
     protocol: str | None = None,
     llm: str | None = None,
+    pack: str | None = None,
     side: Literal["test", "validation"] = "test",
     device: str | None = None,
 ) -> dict[str, Any]:
     """Score every clip of one side with every scorer, describe them, and write the report folder ``out``.
 
     Args:
-        store, protocol, llm: in place of those that the run was trained with.
+        store, protocol, llm, pack: in place of those that the run was trained with. The classes of another store
+            may all be new to the run: it then recognises them by name and the texts that ``pack`` has of them.
 
     Returns:
         the content of report.json.
@@ -53,20 +59,30 @@ def evaluate_run(
     name = protocol or config.data.protocol
     sides = split(opened, get_protocol(name), config.data.validation)
     indices = sides.test if side == "test" else sides.validation
-    if opened.classes != model.classes:
-        raise InputError(f"store {opened.path}: its classes are not those that {run} was trained on")
+    unseen = not set(opened.classes) & set(model.classes)
+    if not unseen and opened.classes != model.classes:
+        raise InputError(
+            f"store {opened.path}: its classes must be those that {run} was trained on, or all be new to it"
+        )
     if not len(indices):
         raise InputError(f"{run}: its config holds out no validation clips; evaluate the test side")
 
-    scores = score_clips(model, opened, indices, model.classes)
+    knowledge = load_pack(pack or config.knowledge.pack)
+    candidates = model.candidates(opened.classes, knowledge)
+    scores = score_clips(model, opened, indices, candidates)
     probabilities = {scorer: np.exp(table) for scorer, table in scores.items()}
-    probabilities["fused"] = model.fuse({k: torch.from_numpy(v) for k, v in scores.items()}).numpy()
+    probabilities["fused"] = model.fuse({k: torch.from_numpy(v) for k, v in scores.items()}, candidates).numpy()
     labels = opened.labels[indices]
-    samples, said, free = _descriptions(model, opened, indices, probabilities["fused"], config.knowledge.pack)
+    references = {
+        name: reference_descriptions(knowledge[name], 0 if unseen else config.instruct.held_out_descriptions)
+        for name in candidates.names
+        if name in knowledge
+    }
+    samples, said, free = _descriptions(model, opened, indices, probabilities["fused"], references)
     result = evaluate(
         probabilities,
         labels,
-        model.classes,
+        candidates.names,
         protocol=name,
         split=side,
         data_hash=opened.hash,
@@ -82,22 +98,34 @@ def evaluate_run(
 
 
 def _descriptions(
-    model: Sugar, store: Store, indices: npt.NDArray[np.int64], fused: npt.NDArray[np.float64], pack_name: str
+    model: Sugar,
+    store: Store,
+    indices: npt.NDArray[np.int64],
+    fused: npt.NDArray[np.float64],
+    references: Mapping[str, Sequence[str]],
 ) -> tuple[list[DescriptionSample], DescriptionMetrics | None, float | None]:
-    """Free answers of the LLM: samples, their figures against the true class's texts, and their label accuracy."""
-    if model.language is None:
+    """Free answers of the LLM: samples, their figures against texts of the true class, and their label accuracy."""
+    names = store.classes
+    missing = next((name for name in names if name not in references), None)
+    if model.language is None or missing is not None:
         return [], None, None
-    pack = load_pack(pack_name)
-    texts = describe_clips(model, store, indices, model.classes, labels=None)
-    truth = [model.classes[int(i)] for i in store.labels[indices]]
-    references = [list(pack[name].descriptions) for name in truth]
-    said = describe_metrics(texts, references, truth, model.classes)
-    accuracy = float(np.mean([read_label(t, model.classes) == n for t, n in zip(texts, truth, strict=True)]))
+    texts = describe_clips(model, store, indices, names, labels=None)
+    claims = [check_claims(text, measure(store[int(i)])) for text, i in zip(texts, indices, strict=True)]
+    truth = [names[int(i)] for i in store.labels[indices]]
+    said = describe_metrics(texts, [list(references[name]) for name in truth], truth, names, claims)
+    accuracy = float(np.mean([read_label(t, names) == n for t, n in zip(texts, truth, strict=True)]))
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.choice(len(indices), size=min(SAMPLES, len(indices)), replace=False))
     best = fused.argmax(axis=1)
     samples = [
-        DescriptionSample(store.clip_ids[indices[i]], truth[i], model.classes[int(best[i])], texts[i], references[i][0])
+        DescriptionSample(
+            store.clip_ids[indices[i]],
+            truth[i],
+            names[int(best[i])],
+            texts[i],
+            references[truth[i]][0],
+            [asdict(claim) for claim in claims[i]],
+        )
         for i in chosen
     ]
     return samples, said, accuracy
