@@ -31,7 +31,7 @@ def clip(frames: int, persons: int = 2, label: str | None = None) -> SkeletonCli
 
 
 WHOLE = View()
-RAW = PreprocessConfig(align_heading=False, scale=False, centre=False)
+RAW = PreprocessConfig(straighten=False, align_heading=False, scale=False, centre=False)
 
 
 @pytest.fixture
