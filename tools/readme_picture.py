@@ -17,7 +17,7 @@ from sugar.skeleton.clip import SkeletonClip
 
 POSES = 6
 WIDTH, HEIGHT = 150, 260
-CHARACTERS = 104
+CHARACTERS = 96
 COLOURS = {
     "head": "#d9480f",
     "hand": "#c2255c",

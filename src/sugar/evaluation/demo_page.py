@@ -21,7 +21,7 @@ SCORERS = {
     "text": "encoder's clip beside the texts of a class",
     "motion": "movement beside the motion sentences of a class",
     "llm": "the language model chooses from the list of names",
-    "fused": "all but fc, weighted on validation clips",
+    "fused": "text, motion and llm together",
 }
 TOP = 5
 CURVE_POINTS = 240

@@ -106,6 +106,7 @@ def run_demo(out: Path, *, seed: int, overwrite: bool, console: Console) -> dict
         seconds=clock.seconds,
         environment=reports["seen"]["environment"],
         faithfulness=result["faithfulness"],
+        note="The motions are made up by a program: the figures say that the parts work, not how well people are read.",
     )
     write_text(out / "report.html", render_demo_page(story))
     console.print(f"The report: {out / 'report.html'}")
