@@ -23,7 +23,8 @@ LOG_FLOOR = -30.0
 class UnseenWeights:
     """Weights of the scorers for candidates that were never trained, where no clip can validate them.
 
-    The defaults were chosen on pseudo-unseen classes: trained classes of the synthetic set, held out.
+    Text and motion were weighed on one draw of pseudo-unseen classes, four trained classes of the synthetic set held
+    out (any share of motion from a third on gave the same); the LLM, not tried there, does not count.
     """
 
     text: float = 1.0
