@@ -36,7 +36,7 @@ def score_clips(
         InputError: the store's joints are not those the model reads, or there is no clip.
     """
     own = None
-    if "motion" in scorers and model.motion is not None:
+    if "motion" in scorers and model.motion is not None and not model.trained_on(candidates):
         clips = ((int(i), store[int(i)]) for i in indices)
         encoder = load_text_encoder(model.config.text_encoder)
         own = build_own_sentences(clips, encoder, mirrored=False, cache=EmbeddingCache())

@@ -159,6 +159,10 @@ class Sugar(nn.Module):
             )
         return self._candidates[key].to(self.device)
 
+    def trained_on(self, candidates: Candidates) -> bool:
+        """Whether every candidate is a training class."""
+        return set(candidates.names) <= set(self.classes)
+
     @torch.no_grad()
     def score(
         self,
@@ -202,7 +206,7 @@ class Sugar(nn.Module):
                 own,
                 candidates.motion,
                 self.reference.to(self.device),
-                self.motion.temperature if set(candidates.names) <= set(self.classes) else None,
+                self.motion.temperature if self.trained_on(candidates) else None,
             )
         if "llm" in scorers and self.language is not None and self.bridge is not None:
             action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
@@ -225,7 +229,7 @@ class Sugar(nn.Module):
         never trained have weights of their own (``config.unseen_weights``).
         """
         parts = {name: scores[name].double().cpu().numpy() for name in FUSED_SCORERS if name in scores}
-        if not set(candidates.names) <= set(self.classes):
+        if not self.trained_on(candidates):
             fusion = self.config.unseen_weights.fusion(parts)
         else:
             fusion = self.fusion if self.fusion and set(self.fusion.weights) == set(parts) else Fusion.equal(parts)
@@ -279,7 +283,7 @@ class Sugar(nn.Module):
         names = chosen.names
         self.eval()
         batch = batch_clips(clips, self.config.preprocess).to(self.device)
-        scores = self.score(batch, chosen, own=self.own_embeddings(clips))
+        scores = self.score(batch, chosen, own=None if self.trained_on(chosen) else self.own_embeddings(clips))
         probabilities = {name: table.exp().cpu() for name, table in scores.items()}
         probabilities["fused"] = self.fuse(scores, chosen)
         best = [names[int(i)] for i in probabilities["fused"].argmax(dim=1)]
