@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sugar.models.encoders import CTRGCN, Encoder
 from sugar.models.encoders.build import EncoderConfig, build_encoder
-from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
+from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import KINECT20, NTU25
 
 SHAPES: dict[str, tuple[JointLayout, int, int]] = {"nw-ucla": (KINECT20, 52, 1), "ntu": (NTU25, 64, 2)}
 """Name to joint layout, frames, persons."""

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sugar.datasets.nw_ucla import CLASSES, read_nw_ucla
+from sugar.datasets.nw_ucla import CLASSES, NwUclaReader
+from sugar.datasets.reading import read_source
 from sugar.datasets.store import Store, write_store
-from sugar.skeleton.layout import KINECT20
+from sugar.skeleton.layouts import KINECT20
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +38,7 @@ def nw_ucla_store(nw_ucla_folder: Path, tmp_path_factory: pytest.TempPathFactory
     """All of NW-UCLA, imported once."""
     return write_store(
         tmp_path_factory.mktemp("nw-ucla-store") / "store",
-        read_nw_ucla(nw_ucla_folder),
+        read_source(NwUclaReader(), nw_ucla_folder),
         name="nw-ucla",
         classes=CLASSES,
         layout=KINECT20,

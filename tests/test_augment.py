@@ -18,7 +18,8 @@ from sugar.datasets.views import View, view_joints
 from sugar.errors import InputError
 from sugar.skeleton import transforms as tf
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import KINECT20, JointLayout
+from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import KINECT20
 
 LENGTHS = (1, 2, 7, 30, 53)
 

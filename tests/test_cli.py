@@ -15,7 +15,7 @@ from sugar.datasets.store import Store, write_store
 from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.models.llm_weights import BUILT_IN_FOLDER
-from sugar.skeleton.layout import NTU25
+from sugar.skeleton.layouts import NTU25
 
 CLASSES = ("wave with one hand", "clap", "kick", "squat", "sit down", "stand up", "bow", "jump")
 ONE_EPOCH = {"loop": {"epochs": 1, "batch_size": 32}}

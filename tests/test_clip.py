@@ -3,7 +3,7 @@ import pytest
 
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import KINECT20
+from sugar.skeleton.layouts import KINECT20
 
 
 def joints(frames: int = 4, persons: int = 2) -> np.ndarray:

@@ -10,7 +10,7 @@ from sugar.config import as_plain, parse_config, read_yaml
 from sugar.errors import InputError
 from sugar.knowledge.pack import load_pack
 from sugar.models.encoders.build import build_encoder
-from sugar.skeleton.layout import KINECT20
+from sugar.skeleton.layouts import KINECT20
 from sugar.training.config import RunConfig
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))

@@ -18,7 +18,8 @@ from sugar.evaluation.page import asset
 from sugar.evaluation.report import evaluate
 from sugar.knowledge.faithfulness import CheckedClaim
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
+from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import KINECT20, NTU25
 from sugar.skeleton.transforms import rotation_matrix
 
 EVIL = "<script>alert('&\"')</script>"

@@ -7,7 +7,8 @@ from sugar.models.encoders import CTRGCN, CTRGCNConfig, Encoder, PatchGCN, Patch
 from sugar.models.encoders.branched import BranchedEncoder
 from sugar.models.encoders.build import BRANCHES, EncoderConfig, build_encoder
 from sugar.models.encoders.graph import adjacency_subsets, bone_vectors, motion, parent_indices
-from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
+from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import KINECT20, NTU25
 
 
 def ctrgcn(layout: JointLayout) -> Encoder:

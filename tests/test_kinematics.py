@@ -8,7 +8,8 @@ from sugar.datasets.synthetic import generate_with_truth
 from sugar.knowledge.kinematics import MotionFacts, measure
 from sugar.skeleton.claims import HEIGHTS, VALUES, Claim
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
+from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import KINECT20, NTU25
 from sugar.skeleton.transforms import mirror, rotate, rotation_matrix
 
 # A person 1.7 m tall who stands with hanging arms and faces the sensor: x to the person's right, z to the back.

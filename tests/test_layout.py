@@ -1,9 +1,33 @@
 import json
 
+import numpy as np
 import pytest
+import torch
 
+from sugar.datasets.augment import AugmentConfig, augment
+from sugar.datasets.batches import ClipBatch, PreprocessConfig, preprocess
 from sugar.errors import InputError
-from sugar.skeleton.layout import KINECT20, LAYOUTS, NTU25, PARTS, JointLayout, get_layout
+from sugar.knowledge.kinematics import measure
+from sugar.models.encoders import CTRGCN, CTRGCNConfig, PatchGCN
+from sugar.skeleton.clip import SkeletonClip
+from sugar.skeleton.layout import PARTS, JointLayout
+from sugar.skeleton.layouts import (
+    BLAZEPOSE33,
+    BLAZEPOSE33_2D,
+    COCO17,
+    HALPE26,
+    KINECT15,
+    KINECT20,
+    LAYOUTS,
+    NTU25,
+    OPENPOSE18,
+    OPENPOSE25,
+    SMARTHOME13,
+    SMARTHOME13_3D,
+    SMPL24,
+    get_layout,
+    with_dimension,
+)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
@@ -31,6 +55,62 @@ def test_known_joints_stand_where_the_sensors_put_them() -> None:
     ]
     assert NTU25.joint_names[NTU25.parents[NTU25.index("left_thumb")]] == "left_hand"
     assert KINECT20.parents[KINECT20.root] == KINECT20.root
+
+
+@pytest.mark.parametrize(
+    ("layout", "count", "dimension", "joints"),
+    [
+        (KINECT15, 15, 3, {0: "head", 2: "torso", 5: "right_shoulder", 8: "left_knee", 11: "left_hand"}),
+        (COCO17, 17, 2, {0: "nose", 1: "left_eye", 4: "right_ear", 9: "left_wrist", 16: "right_ankle"}),
+        (SMARTHOME13, 13, 2, {0: "right_ankle", 1: "left_ankle", 6: "right_wrist", 11: "left_shoulder", 12: "head"}),
+        (OPENPOSE18, 18, 2, {1: "neck", 2: "right_shoulder", 7: "left_wrist", 10: "right_ankle", 14: "right_eye"}),
+        (OPENPOSE25, 25, 2, {8: "hip_centre", 9: "right_hip", 17: "right_ear", 19: "left_big_toe", 24: "right_heel"}),
+        (HALPE26, 26, 2, {6: "right_shoulder", 17: "head_top", 18: "neck", 19: "hip_centre", 22: "left_small_toe"}),
+        (
+            BLAZEPOSE33,
+            33,
+            3,
+            {1: "left_eye_inner", 9: "left_mouth", 18: "right_pinky", 23: "left_hip", 29: "left_heel"},
+        ),
+        (SMPL24, 24, 3, {0: "pelvis", 6: "spine2", 10: "left_foot", 13: "left_collar", 21: "right_wrist"}),
+    ],
+    ids=lambda value: value.name if isinstance(value, JointLayout) else "",
+)
+def test_orders_are_the_published_ones(layout: JointLayout, count: int, dimension: int, joints: dict) -> None:
+    assert (layout.num_joints, layout.dimension) == (count, dimension)
+    assert {index: layout.joint_names[index] for index in joints} == joints
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_a_tree_is_the_same_mirrored(layout: JointLayout) -> None:
+    mirrored = {(layout.mirror[child], layout.mirror[parent]) for child, parent in layout.bones}
+    assert mirrored == set(layout.bones)
+
+
+def test_a_layout_in_another_dimension() -> None:
+    assert with_dimension(SMARTHOME13, 3) == SMARTHOME13_3D == get_layout("smarthome13_3d")
+    assert with_dimension(SMARTHOME13, 2) is SMARTHOME13
+    assert (BLAZEPOSE33_2D.dimension, BLAZEPOSE33_2D.bones) == (2, BLAZEPOSE33.bones)
+    assert len({layout.name for layout in LAYOUTS}) == len(LAYOUTS)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_every_layout_goes_through_preprocessing_augmentation_encoders_and_measuring(layout: JointLayout) -> None:
+    rng = np.random.default_rng(0)
+    joints = rng.normal(size=(24, 2, layout.num_joints, layout.dimension)).astype(np.float32)
+    clip = SkeletonClip(joints, layout)
+    assert measure(clip).people
+    ready = torch.from_numpy(np.stack([preprocess(clip, PreprocessConfig())] * 3))
+    batch = ClipBatch(ready, torch.tensor([24, 20, 16]), torch.ones(3, 2, dtype=torch.bool), *[torch.arange(3)] * 2)
+    config = AugmentConfig(mirror=0.5, jitter=0.01, joint_drop=0.1)
+    augmented = augment(batch, layout, config, 16, torch.Generator().manual_seed(0))
+    assert augmented.joints.shape == (3, 16, 2, layout.num_joints, layout.dimension)
+    small = CTRGCNConfig(channels=(16, 32), temporal_strides=(1, 2))
+    for encoder in (PatchGCN(layout=layout), CTRGCN(layout=layout, config=small)):
+        tokens, mask = encoder(augmented.joints, batch.persons)
+        assert tokens.shape[:2] == mask.shape
+        assert tokens.isfinite().all()
+        assert tokens.std() > 0
 
 
 def test_json_round_trip_and_lookup(tmp_path) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sugar.datasets.nw_ucla import read_clip_file, read_nw_ucla
+from sugar.datasets.nw_ucla import NwUclaReader, read_clip_file
+from sugar.datasets.reading import read_source
 from sugar.datasets.store import Rejected, Store
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import KINECT20
+from sugar.skeleton.layouts import KINECT20
 
 
 def content(frames: int = 3, **changes) -> dict:
@@ -58,7 +59,7 @@ def test_a_bad_file_is_rejected_on_import_and_an_error_in_prediction(tmp_path: P
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
     put(tmp_path / "more" / "a12_s02_e03_v01.json", content())
-    bad, good = read_nw_ucla(tmp_path)
+    bad, good = read_source(NwUclaReader(), tmp_path)
     assert isinstance(bad, Rejected)
     assert bad.file == "a01_s02_e03_v01.json"
     assert str(error.value) == f"{path}: {bad.reason}"
@@ -73,7 +74,7 @@ def test_names_carry_label_and_protocol(tmp_path: Path) -> None:
     assert (mine.clip_id, mine.label, mine.subject) == ("mine", None, None)
     for name in ("mine.json", "a07_s01_e00_v01.json"):
         put(tmp_path / "d" / name, content())
-    first, second = read_nw_ucla(tmp_path / "d")
+    first, second = read_source(NwUclaReader(), tmp_path / "d")
     assert isinstance(first, Rejected)
     assert "action 7" in first.reason
     assert isinstance(second, Rejected)
@@ -82,20 +83,22 @@ def test_names_carry_label_and_protocol(tmp_path: Path) -> None:
 
 def test_sources_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such"):
-        list(read_nw_ucla(tmp_path / "absent"))
+        list(read_source(NwUclaReader(), tmp_path / "absent"))
     with pytest.raises(InputError, match=r"no \.json"):
-        list(read_nw_ucla(tmp_path))
+        list(read_source(NwUclaReader(), tmp_path))
     with pytest.raises(InputError, match="not a readable tar"):
-        list(read_nw_ucla(put(tmp_path / "x.tar", "text" * 500)))
-    with pytest.raises(InputError, match="No such file"):
+        list(read_source(NwUclaReader(), put(tmp_path / "x.tar", "text" * 500)))
+    with pytest.raises(InputError, match="no such file"):
         read_clip_file(tmp_path / "absent.json")
     archive = tmp_path / "x.tar.xz"
     with tarfile.open(archive, "w:xz") as packed:
         packed.add(put(tmp_path / "in" / "a01_s01_e00_v01.json", content(200)), "a01_s01_e00_v01.json")
-    assert [clip.clip_id for clip in read_nw_ucla(archive) if isinstance(clip, SkeletonClip)] == ["a01_s01_e00_v01"]
+    assert [clip.clip_id for clip in read_source(NwUclaReader(), archive) if isinstance(clip, SkeletonClip)] == [
+        "a01_s01_e00_v01"
+    ]
     archive.write_bytes(archive.read_bytes()[:-3000])
     with pytest.raises(InputError, match="not a readable tar"):
-        list(read_nw_ucla(archive))
+        list(read_source(NwUclaReader(), archive))
 
 
 def test_the_real_data_set(nw_ucla_store: Store, nw_ucla_folder: Path) -> None:

@@ -13,7 +13,7 @@ from sugar.datasets.protocols import (
 from sugar.datasets.store import Store, write_store
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import KINECT20
+from sugar.skeleton.layouts import KINECT20
 
 OPTIONS = [
     ValidationConfig(by="none"),

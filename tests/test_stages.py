@@ -8,7 +8,7 @@ from sugar.knowledge.bank import TextBank
 from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment
 from sugar.models.baseline import LinearBaseline, conse_log_probabilities
 from sugar.models.encoders.build import EncoderConfig, build_encoder
-from sugar.skeleton.layout import KINECT20
+from sugar.skeleton.layouts import KINECT20
 from sugar.training.baseline import BaselineObjective
 from sugar.training.instruct import ListConfig, draw_candidates, draw_size
 from sugar.training.represent import RepresentObjective

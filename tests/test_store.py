@@ -7,7 +7,7 @@ import pytest
 from sugar.datasets.store import FORMAT_VERSION, Rejected, Store, write_store
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import KINECT20, NTU25
+from sugar.skeleton.layouts import KINECT20, NTU25
 
 CLASSES = ("walk", "sit down")
 
@@ -31,7 +31,7 @@ def clips(count: int = 150) -> list[SkeletonClip]:
 
 
 def write(path, items, classes=CLASSES, rejected=()) -> Store:
-    return write_store(path, items, name="toy", classes=classes, layout=KINECT20, source="the test", rejected=rejected)
+    return write_store(path, [*items, *rejected], name="toy", classes=classes, layout=KINECT20, source="the test")
 
 
 def test_clips_come_back_exactly_and_without_a_copy(tmp_path) -> None:

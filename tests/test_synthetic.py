@@ -25,7 +25,7 @@ from sugar.datasets.synthetic.truth import truth_of
 from sugar.errors import InputError
 from sugar.knowledge.grammar import is_allowed
 from sugar.skeleton.claims import Claim
-from sugar.skeleton.layout import NTU25
+from sugar.skeleton.layouts import NTU25
 from sugar.skeleton.transforms import is_measured
 
 J = {name: i for i, name in enumerate(NTU25.joint_names)}

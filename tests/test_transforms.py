@@ -10,7 +10,8 @@ from sugar.errors import InputError
 from sugar.skeleton import transforms as tf
 from sugar.skeleton.body_frame import straighten
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import KINECT20, NTU25, JointLayout
+from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import KINECT20, NTU25
 from sugar.skeleton.transforms import rotation_matrix
 
 seeds = st.integers(0, 2**32 - 1)

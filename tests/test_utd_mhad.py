@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sugar.datasets.reading import read_source
 from sugar.datasets.store import Rejected
-from sugar.datasets.utd_mhad import CLASSES, read_clip_file, read_utd_mhad
+from sugar.datasets.utd_mhad import CLASSES, UtdMhadReader, read_clip_file
 from sugar.errors import InputError
 from sugar.knowledge.kinematics import measure
 from sugar.skeleton.claims import Claim
@@ -64,7 +65,7 @@ def test_a_bad_file_is_rejected_on_import_and_an_error_in_prediction(tmp_path: P
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
     put(tmp_path / "more" / "a27_s2_t3_skeleton.mat", content())
-    bad, good = read_utd_mhad(tmp_path)
+    bad, good = read_source(UtdMhadReader(), tmp_path)
     assert isinstance(bad, Rejected)
     assert bad.file == "a1_s2_t3_skeleton.mat"
     assert str(error.value) == f"{path}: {bad.reason}"
@@ -79,7 +80,7 @@ def test_names_carry_label_and_protocol(tmp_path: Path) -> None:
     assert (one.clip_id, one.label, one.subject, one.num_frames) == ("mine", None, None, 1)
     for name in ("mine.mat", "a28_s1_t1_skeleton.mat"):
         put(tmp_path / "d" / name, content())
-    first, second = read_utd_mhad(tmp_path / "d")
+    first, second = read_source(UtdMhadReader(), tmp_path / "d")
     assert isinstance(first, Rejected)
     assert "action 28" in first.reason
     assert isinstance(second, Rejected)
@@ -94,20 +95,20 @@ def test_folders_and_archives_hold_the_same(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as zipped:
         zipped.write(path, "in/a1_s1_t1_skeleton.mat")
     for source in (tmp_path / "in", tmp_path / "x.tar.xz", tmp_path / "x.zip"):
-        assert [c.clip_id for c in read_utd_mhad(source) if isinstance(c, SkeletonClip)] == ["a1_s1_t1"]
+        assert [c.clip_id for c in read_source(UtdMhadReader(), source) if isinstance(c, SkeletonClip)] == ["a1_s1_t1"]
     for name in ("x.tar.xz", "x.zip"):
         archive = tmp_path / name
         archive.write_bytes(archive.read_bytes()[:-3000])
-        with pytest.raises(InputError, match="not a readable tar or zip"):
-            list(read_utd_mhad(archive))
+        with pytest.raises(InputError, match=r"not a readable (tar|zip)"):
+            list(read_source(UtdMhadReader(), archive))
 
 
 def test_sources_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="no such"):
-        list(read_utd_mhad(tmp_path / "absent"))
+        list(read_source(UtdMhadReader(), tmp_path / "absent"))
     with pytest.raises(InputError, match=r"no \.mat"):
-        list(read_utd_mhad(tmp_path))
-    with pytest.raises(InputError, match="No such file"):
+        list(read_source(UtdMhadReader(), tmp_path))
+    with pytest.raises(InputError, match="no such file"):
         read_clip_file(tmp_path / "absent.mat")
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.io", None)
@@ -116,7 +117,7 @@ def test_sources_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_real_data_set(shared: Path) -> None:
-    clips = list(read_utd_mhad(shared / "data" / "utd-mhad.tar.xz"))
+    clips = list(read_source(UtdMhadReader(), shared / "data" / "utd-mhad.tar.xz"))
     assert len(clips) == 861
     assert not [clip for clip in clips if isinstance(clip, Rejected)]
     assert Counter(clip.subject % 2 for clip in clips) == {1: 431, 0: 430}

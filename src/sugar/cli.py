@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
 from sugar import __version__
+from sugar.cli_common import new_parser, print_json
 from sugar.errors import InputError
 
 # Torch, transformers and the rest are imported inside the commands: `sugar --help` must be instant.
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> None:
-    given = _parser(with_train=argv[:1] == ["train"]).parse_args(argv)
+    given = _parser(argv).parse_args(argv)
     match given.command:
         case "demo":
             a = given.demo
@@ -56,14 +57,9 @@ def _run(argv: list[str]) -> None:
         case "seeds":
             summarise(given.seeds.reports, given.seeds.out)
         case "data":
-            a = given.data[given.data.what]
-            match given.data.what:
-                case "import":
-                    data_import(a.format, a.source, a.store)
-                case "info":
-                    data_info(a.store, a.protocol, a.json)
-                case "validate":
-                    data_validate(a.path)
+            from sugar.cli_data import run_data
+
+            run_data(given.data)
         case "knowledge":
             a = given.knowledge[given.knowledge.what]
             match given.knowledge.what:
@@ -79,59 +75,7 @@ def demo(out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
 
     result = run_demo(out, seed=seed, overwrite=overwrite, console=Console(stderr=as_json))
     if as_json:
-        _print_json(result)
-
-
-def data_import(format_: str, source: Path, store: Path) -> None:
-    """Import a data set into a store."""
-    from sugar.datasets import nw_ucla, utd_mhad
-    from sugar.datasets.store import write_store
-    from sugar.skeleton.layout import KINECT20
-
-    readers = {
-        "nw-ucla": (nw_ucla.read_nw_ucla, nw_ucla.CLASSES),
-        "utd-mhad": (utd_mhad.read_utd_mhad, utd_mhad.CLASSES),
-    }
-    if format_ not in readers:
-        raise InputError(f"data import: unknown format {format_!r}; there are {', '.join(readers)}")
-    read, classes = readers[format_]
-    written = write_store(store, read(source), name=format_, classes=classes, layout=KINECT20, source=source.name)
-    rejected = written.manifest.rejected
-    for row in rejected[:10]:
-        print(f"rejected {row.file}: {row.reason}", file=sys.stderr)
-    print(f"{store}: {len(written)} clips of {len(written.classes)} classes, {len(rejected)} rejected")
-
-
-def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
-    """What a store holds, and how a protocol splits it."""
-    from sugar.datasets.protocols import ValidationConfig, get_protocol, split
-    from sugar.datasets.store import Store
-
-    opened = Store.open(store)
-    described = opened.manifest.to_dict() | {"layout": opened.layout.name}
-    if protocol is not None:
-        sides = split(opened, get_protocol(protocol), ValidationConfig(by="none"))
-        described["protocol"] = {"name": protocol, "train": len(sides.train), "test": len(sides.test)}
-    if as_json:
-        _print_json(described)
-        return
-    for key, value in described.items():
-        if key == "rejected":
-            value = f"{len(value)}" + "".join(f"\n  {row['file']}: {row['reason']}" for row in value)
-        elif isinstance(value, list):
-            value = ", ".join(map(str, value))
-        print(f"{key}: {value}")
-
-
-def data_validate(path: Path) -> None:
-    """Check every clip of a store or an input file."""
-    from sugar.datasets.store import Store
-    from sugar.inference.inputs import read_clips
-
-    if path.is_dir():
-        Store.open(path).verify()
-    count = sum(1 for _ in read_clips(str(path), sys.stdin))
-    print(f"{path}: {count} valid clips")
+        print_json(result)
 
 
 def knowledge_validate(pack: str, as_json: bool) -> None:
@@ -144,7 +88,7 @@ def knowledge_validate(pack: str, as_json: bool) -> None:
 
     findings = check_pack(load_pack(pack), load_text_encoder(TextEncoderConfig()))
     if as_json:
-        _print_json([asdict(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
             print(finding)
@@ -198,7 +142,7 @@ def evaluate(
 
     report = evaluate_run(run, out, store=store, protocol=protocol, llm=llm, pack=knowledge, side=split)
     if as_json:
-        _print_json({"n": report["n"], "scores": report["scores"]})
+        print_json({"n": report["n"], "scores": report["scores"]})
     else:
         Console().print(scores_table(report))
         print(f"{out / 'report.html'}: the report")
@@ -236,55 +180,43 @@ def summarise(reports: Sequence[Path], out: Path) -> None:
     print(summary.to_markdown())
 
 
-def _new_parser(description: str | None) -> ArgumentParser:
-    return ArgumentParser(exit_on_error=False, allow_abbrev=False, description=description)
-
-
-def _parser(*, with_train: bool) -> ArgumentParser:
+def _parser(command_line: Sequence[str]) -> ArgumentParser:
     """All commands. The flags of `train` are the fields of its config, whose classes take a while to import."""
-    parser = _new_parser("Skeleton-based action recognition and description with knowledge texts and a frozen LLM.")
+    parser = new_parser("Skeleton-based action recognition and description with knowledge texts and a frozen LLM.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subcommands(dest="command")
 
-    command = _new_parser(demo.__doc__)
+    command = new_parser(demo.__doc__)
     command.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the demo's run")
     command.add_argument("--seed", type=int, default=0, help="seed of everything random")
     command.add_argument("--overwrite", action="store_true", help="replace a former demo in that folder")
     command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     commands.add_subcommand("demo", command, help=demo.__doc__)
 
-    data = _new_parser("Import and look at data.")
+    data = new_parser("Import and look at data.")
     commands.add_subcommand("data", data, help="Import and look at data.")
-    data_commands = data.add_subcommands(dest="what")
-    command = _new_parser(data_import.__doc__)
-    command.add_argument("format", type=str, help="nw-ucla")
-    command.add_argument("source", type=Path, help="folder or archive as distributed")
-    command.add_argument("store", type=Path, help="folder of the new store")
-    data_commands.add_subcommand("import", command, help=data_import.__doc__)
-    command = _new_parser(data_info.__doc__)
-    command.add_argument("store", type=Path, help="folder of a store")
-    command.add_argument("--protocol", type=str | None, help="also print how many clips train and test")
-    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    data_commands.add_subcommand("info", command, help=data_info.__doc__)
-    command = _new_parser(data_validate.__doc__)
-    command.add_argument("path", type=Path, help="store or clip file")
-    data_commands.add_subcommand("validate", command, help=data_validate.__doc__)
+    if command_line[:1] == ["data"]:
+        from sugar.cli_data import add_data_commands
 
-    knowledge = _new_parser("Look at knowledge packs.")
+        add_data_commands(data)
+
+    knowledge = new_parser("Look at knowledge packs.")
     commands.add_subcommand("knowledge", knowledge, help="Look at knowledge packs.")
     knowledge_commands = knowledge.add_subcommands(dest="what")
-    command = _new_parser(knowledge_validate.__doc__)
+    command = new_parser(knowledge_validate.__doc__)
     command.add_argument("pack", type=str, help="name of a shipped pack, or a YAML file")
     command.add_argument("--json", action="store_true", help="one JSON list on standard output")
     knowledge_commands.add_subcommand("validate", command, help=knowledge_validate.__doc__)
-    command = _new_parser(knowledge_show.__doc__)
+    command = new_parser(knowledge_show.__doc__)
     command.add_argument("pack", type=str, help="name of a shipped pack, or a YAML file")
     command.add_argument("--class", type=str | None, help="only this class")
     knowledge_commands.add_subcommand("show", command, help=knowledge_show.__doc__)
 
-    commands.add_subcommand("train", _train_parser() if with_train else _new_parser(None), help=train.__doc__)
+    commands.add_subcommand(
+        "train", _train_parser() if command_line[:1] == ["train"] else new_parser(None), help=train.__doc__
+    )
 
-    command = _new_parser(evaluate.__doc__)
+    command = new_parser(evaluate.__doc__)
     command.add_argument("run", type=Path, help="run folder")
     command.add_argument("--out", type=Path, required=True, help="folder of the report")
     command.add_argument("--store", type=Path | None, help="another store than the run's")
@@ -295,7 +227,7 @@ def _parser(*, with_train: bool) -> ArgumentParser:
     command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     commands.add_subcommand("eval", command, help=evaluate.__doc__)
 
-    command = _new_parser(predict.__doc__)
+    command = new_parser(predict.__doc__)
     command.add_argument("run", type=Path, help="run folder")
     command.add_argument("inputs", type=str, nargs="+", help="files, stores, or - for JSON on standard input")
     command.add_argument("--candidates", type=str | None, help='a file, one name a line, or "a,b,c"')
@@ -304,7 +236,7 @@ def _parser(*, with_train: bool) -> ArgumentParser:
     command.add_argument("--json", action="store_true", help="one JSON object a clip on standard output")
     commands.add_subcommand("predict", command, help=predict.__doc__)
 
-    command = _new_parser(summarise.__doc__)
+    command = new_parser(summarise.__doc__)
     command.add_argument("reports", type=Path, nargs="+", help="report folders or report.json files")
     command.add_argument("--out", type=Path, required=True, help="folder of the summary")
     commands.add_subcommand("seeds", command, help=summarise.__doc__)
@@ -315,7 +247,7 @@ def _train_parser() -> ArgumentParser:
     from sugar.config import add_config
     from sugar.training.config import RunConfig
 
-    parser = _new_parser(train.__doc__)
+    parser = new_parser(train.__doc__)
     parser.add_argument("config", type=str, help="YAML file; every flag below may stand in it")
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
@@ -323,7 +255,3 @@ def _train_parser() -> ArgumentParser:
     parser.add_argument("--llm", type=str | None, help="short for --model.language.name")
     add_config(parser, RunConfig)
     return parser
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,125 +11,90 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sugar.datasets.manifest import FORMAT_VERSION, Manifest, Rejected, read_manifest
 from sugar.errors import InputError
 from sugar.files import atomic_folder
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 
-FORMAT_VERSION = 1
 COLUMNS = ("subject", "camera", "setup", "trial")
 _BATCH_CLIPS = 64
 _BATCH_BYTES = 8_000_000
 
-_SCHEMA = pa.schema(
-    [
-        ("clip_id", pa.string()),
-        ("label", pa.int32()),  # index into the manifest's classes, -1 for none
-        *((name, pa.int32()) for name in COLUMNS),
-        ("fps", pa.float64()),
-        ("frames", pa.int32()),
-        ("persons", pa.int32()),
-        ("joints", pa.list_(pa.float32())),
-        ("confidence", pa.list_(pa.float32())),
-    ]
-)
+
+def _schema(label: pa.DataType) -> pa.Schema:
+    return pa.schema(
+        [
+            ("clip_id", pa.string()),
+            ("label", label),
+            *((name, pa.int32()) for name in COLUMNS),
+            ("fps", pa.float64()),
+            ("frames", pa.int32()),
+            ("persons", pa.int32()),
+            ("joints", pa.list_(pa.float32())),
+            ("confidence", pa.list_(pa.float32())),
+        ]
+    )
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A file that holds no valid clip, and why."""
+_SCHEMA = _schema(pa.int32())  # labels are indices into the manifest's classes, -1 for none
+ROW_SCHEMA = _schema(pa.string())
+"""Rows before the classes are known: labels by name."""
 
-    file: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a store says of itself; ``manifest.json``.
-
-    Args:
-        format_version: version of this format; a newer one cannot be read.
-        name: name of the data set.
-        layout: joint layout of every clip.
-        classes: class names; labels are indices into them.
-        clips, frames: how many there are.
-        source: where the data came from.
-        hash: SHA-256 over ids, labels and joints in order.
-        rejected: files that held no valid clip.
-    """
-
-    format_version: int
-    name: str
-    layout: JointLayout
-    classes: tuple[str, ...]
-    clips: int
-    frames: int
-    source: str
-    hash: str
-    rejected: tuple[Rejected, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The manifest as plain JSON data."""
-        rejected = [{"file": r.file, "reason": r.reason} for r in self.rejected]
-        return vars(self) | {
-            "layout": self.layout.to_dict(),
-            "classes": list(self.classes),
-            "rejected": rejected,
-        }
+Row = dict[str, Any]
+"""One clip as the columns of `ROW_SCHEMA`; joints and confidence are flat float32 arrays."""
 
 
-@dataclass
-class _Writer:
+def as_row(clip: SkeletonClip) -> Row:
+    """The clip as one row."""
+    confidence = None if clip.confidence is None else np.ascontiguousarray(clip.confidence).reshape(-1)
+    return {
+        "clip_id": clip.clip_id,
+        "label": clip.label,
+        **{name: getattr(clip, name) for name in COLUMNS},
+        "fps": float(clip.fps),
+        "frames": clip.num_frames,
+        "persons": clip.num_persons,
+        "joints": np.ascontiguousarray(clip.joints).reshape(-1),
+        "confidence": confidence,
+    }
+
+
+class BatchWriter:
     """Gathers rows and lets them go batch by batch, so that memory does not grow with the data set."""
 
-    layout: JointLayout
-    classes: tuple[str, ...]
-    seen: set[str] = field(default_factory=set)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    bytes: int = 0
-    frames: int = 0
-    digest: Any = field(default_factory=hashlib.sha256)
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._sink = pa.OSFile(str(path), "wb")
+        self._file = pa.ipc.new_file(self._sink, schema)
+        self._rows: list[Row] = []
+        self._bytes = 0
 
-    def add(self, clip: SkeletonClip) -> None:
-        where = f"clip {clip.clip_id!r}"
-        if not clip.clip_id or clip.clip_id in self.seen:
-            raise InputError(f"{where}: every clip in a store needs an id of its own; this one is there twice")
-        if clip.layout != self.layout:
-            raise InputError(f"{where}: its layout is {clip.layout.name!r}, the store's {self.layout.name!r}")
-        if clip.label is not None and clip.label not in self.classes:
-            raise InputError(f"{where}: its class {clip.label!r} is not one of the {len(self.classes)} classes")
-        self.seen.add(clip.clip_id)
-        joints = np.ascontiguousarray(clip.joints)
-        confidence = None if clip.confidence is None else np.ascontiguousarray(clip.confidence)
-        self.rows.append(
-            {
-                "clip_id": clip.clip_id,
-                "label": -1 if clip.label is None else self.classes.index(clip.label),
-                **{name: getattr(clip, name) for name in COLUMNS},
-                "fps": float(clip.fps),
-                "frames": clip.num_frames,
-                "persons": clip.num_persons,
-                "joints": joints.reshape(-1),
-                "confidence": None if confidence is None else confidence.reshape(-1),
-            }
-        )
-        self.frames += clip.num_frames
-        self.bytes += joints.nbytes
-        _update_digest(self.digest, clip)
+    def add(self, row: Row) -> None:
+        """Take one row."""
+        self._rows.append(row)
+        self._bytes += row["joints"].nbytes
+        if len(self._rows) >= _BATCH_CLIPS or self._bytes >= _BATCH_BYTES:
+            self._flush()
 
-    @property
-    def full(self) -> bool:
-        return len(self.rows) >= _BATCH_CLIPS or self.bytes >= _BATCH_BYTES
-
-    def take_batch(self) -> pa.RecordBatch:
+    def _flush(self) -> None:
         columns = [
-            _list_array([row[f.name] for row in self.rows])
+            _list_array([row[f.name] for row in self._rows])
             if pa.types.is_list(f.type)
-            else pa.array([row[f.name] for row in self.rows], type=f.type)
-            for f in _SCHEMA
+            else pa.array([row[f.name] for row in self._rows], type=f.type)
+            for f in self._schema
         ]
-        self.rows, self.bytes = [], 0
-        return pa.record_batch(columns, schema=_SCHEMA)
+        self._rows, self._bytes = [], 0
+        self._file.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def __enter__(self) -> "BatchWriter":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None and self._rows:
+            self._flush()
+        self._file.close()
+        self._sink.close()
 
 
 def _list_array(arrays: list[npt.NDArray[np.float32] | None]) -> pa.Array:
@@ -140,12 +105,82 @@ def _list_array(arrays: list[npt.NDArray[np.float32] | None]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), mask=missing)
 
 
-def _update_digest(digest: Any, clip: SkeletonClip) -> None:
-    head = [clip.clip_id, clip.label, clip.fps, clip.joints.shape, *(getattr(clip, c) for c in COLUMNS)]
-    digest.update(json.dumps(head).encode())
-    digest.update(np.ascontiguousarray(clip.joints))
-    if clip.confidence is not None:
-        digest.update(np.ascontiguousarray(clip.confidence))
+def _update_digest(digest: Any, row: Row, layout: JointLayout) -> None:
+    shape = [row["frames"], row["persons"], layout.num_joints, layout.dimension]
+    digest.update(json.dumps([row["clip_id"], row["label"], row["fps"], shape, *(row[c] for c in COLUMNS)]).encode())
+    digest.update(row["joints"])
+    if row["confidence"] is not None:
+        digest.update(row["confidence"])
+
+
+@dataclass
+class StoreWriter:
+    """Writes the two files of a store into ``folder``.
+
+    Args:
+        folder: an empty folder.
+        layout: joint layout of all clips.
+        classes: class names in label order.
+    """
+
+    folder: Path
+    layout: JointLayout
+    classes: tuple[str, ...]
+    clips: int = 0
+    frames: int = 0
+    _seen: set[str] = field(default_factory=set)
+    _digest: Any = field(default_factory=hashlib.sha256)
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes):
+            raise InputError("class names must differ from each other")
+        self._index: Mapping[str | None, int] = {None: -1} | {name: i for i, name in enumerate(self.classes)}
+        self._file = BatchWriter(self.folder / "clips.arrow", _SCHEMA)
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._file.__exit__(kind, error, trace)
+
+    def add(self, row: Row) -> None:
+        """Write one row.
+
+        Raises:
+            InputError: its id is missing or there already, or its label is no class.
+        """
+        clip_id, label = row["clip_id"], row["label"]
+        if not clip_id or clip_id in self._seen:
+            raise InputError(f"clip {clip_id!r}: every clip in a store needs an id of its own; this one is there twice")
+        if label not in self._index:
+            raise InputError(f"clip {clip_id!r}: its class {label!r} is not one of the {len(self.classes)} classes")
+        self._seen.add(clip_id)
+        self.clips += 1
+        self.frames += row["frames"]
+        _update_digest(self._digest, row, self.layout)
+        self._file.add(row | {"label": self._index[label]})
+
+    def write_manifest(self, name: str, source: str, rejected: Iterable[Rejected]) -> None:
+        """Write what the store says of itself, after its last row."""
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            name=name,
+            layout=self.layout,
+            classes=self.classes,
+            clips=self.clips,
+            frames=self.frames,
+            source=source,
+            hash=self._digest.hexdigest(),
+            rejected=tuple(rejected),
+        )
+        text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
+        (self.folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse a folder that holds something else: the rename at the end would remove whatever stands there."""
+    if path.exists() and not (path / "manifest.json").is_file():
+        raise InputError(f"store {path}: something that is not a store is already there; choose another folder")
 
 
 def write_store(
@@ -156,7 +191,6 @@ def write_store(
     classes: Iterable[str],
     layout: JointLayout,
     source: str,
-    rejected: Iterable[Rejected] = (),
 ) -> "Store":
     """Write clips as they come into a new store. Memory stays flat; the folder appears only when complete.
 
@@ -167,49 +201,28 @@ def write_store(
         classes: class names in label order.
         layout: joint layout of all clips.
         source: where the data came from, in words.
-        rejected: further rejected files, read after ``clips`` has ended.
 
     Raises:
         InputError: no clip, a clip id twice, an unknown class, another layout, or a folder that is no store.
     """
-    path, classes = Path(path), tuple(classes)
-    if len(set(classes)) != len(classes):
-        raise InputError(f"store {path}: class names must differ from each other")
-    # The rename at the end would remove whatever stands there, so only a store may be replaced.
-    if path.exists() and not (path / "manifest.json").is_file():
-        raise InputError(f"store {path}: something that is not a store is already there; choose another folder")
-    writer, refused = _Writer(layout, classes), []
+    path = Path(path)
+    check_replaceable(path)
+    refused: list[Rejected] = []
     with atomic_folder(path) as folder:
-        with (
-            pa.OSFile(str(folder / "clips.arrow"), "wb") as sink,
-            pa.ipc.new_file(sink, _SCHEMA) as file,
-        ):
+        with StoreWriter(folder, layout, tuple(classes)) as writer:
             for clip in clips:
                 if isinstance(clip, Rejected):
                     refused.append(clip)
                     continue
-                writer.add(clip)
-                if writer.full:
-                    file.write_batch(writer.take_batch())
-            if writer.rows:
-                file.write_batch(writer.take_batch())
-        refused += rejected
-        if not writer.seen:
+                if clip.layout != layout:
+                    raise InputError(
+                        f"clip {clip.clip_id!r}: its layout is {clip.layout.name!r}, the store's {layout.name!r}"
+                    )
+                writer.add(as_row(clip))
+        if not writer.clips:
             why = f" (first of {len(refused)} rejected: {refused[0].reason})" if refused else ""
             raise InputError(f"store {path}: {source} holds no valid clip{why}")
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            name=name,
-            layout=layout,
-            classes=classes,
-            clips=len(writer.seen),
-            frames=writer.frames,
-            source=source,
-            hash=writer.digest.hexdigest(),
-            rejected=tuple(refused),
-        )
-        text = json.dumps(manifest.to_dict(), indent=1, ensure_ascii=False)
-        (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        writer.write_manifest(name, source, refused)
     return Store.open(path)
 
 
@@ -239,7 +252,7 @@ class Store:
             InputError: no store there, a newer version, a missing, truncated or inconsistent file.
         """
         path = Path(path)
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path / "clips.arrow"))).read_all()
         except FileNotFoundError:
@@ -335,7 +348,7 @@ class Store:
         """
         digest = hashlib.sha256()
         for clip in self:
-            _update_digest(digest, clip)
+            _update_digest(digest, as_row(clip), self.layout)
         if digest.hexdigest() != self.hash:
             raise InputError(f"store {self.path}: its clips differ from the hash in its manifest")
 
@@ -350,36 +363,3 @@ class _ListView:
 
     def __getitem__(self, row: int) -> npt.NDArray[np.float32] | None:
         return self._values[self._offsets[row] : self._offsets[row + 1]] if self._valid[row] else None
-
-
-def _read_manifest(path: Path) -> Manifest:
-    file = path / "manifest.json"
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"store {path}: there is no store ({file.name} is missing)") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"store {path}: {file.name} cannot be read ({error})") from None
-    if not isinstance(data, dict) or not isinstance(data.get("format_version"), int):
-        raise InputError(f"store {path}: {file.name} is not the manifest of a store")
-    if data["format_version"] > FORMAT_VERSION:
-        raise InputError(
-            f"store {path}: its format version {data['format_version']} is newer than {FORMAT_VERSION}, "
-            "the newest this sugar reads; update sugar"
-        )
-    try:
-        return Manifest(
-            format_version=data["format_version"],
-            name=str(data["name"]),
-            layout=JointLayout.from_dict(data["layout"], where=f"store {path}"),
-            classes=tuple(str(c) for c in data["classes"]),
-            clips=int(data["clips"]),
-            frames=int(data["frames"]),
-            source=str(data["source"]),
-            hash=str(data["hash"]),
-            rejected=tuple(Rejected(str(r["file"]), str(r["reason"])) for r in data["rejected"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"store {path}: {file.name} lacks or garbles a field ({error})") from None

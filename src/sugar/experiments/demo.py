@@ -26,7 +26,7 @@ from sugar.knowledge.pack import load_pack
 from sugar.models.recognition import Recognition
 from sugar.models.sugar import Sugar
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import NTU25
+from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
 from sugar.training.run import train
 

@@ -13,7 +13,7 @@ from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.files import write_text
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import get_layout
+from sugar.skeleton.layouts import get_layout
 
 KNOWN = "a store, an NW-UCLA .json, a clip as .json, .jsonl or .npz with joints [T, M, V, C] and layout, or -"
 CLIP_KEYS = ("joints", "layout", "fps", "confidence", "clip_id", "label")

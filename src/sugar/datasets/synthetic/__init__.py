@@ -22,7 +22,7 @@ from sugar.datasets.synthetic.recording import CAMERAS, FPS, perform, perform_pa
 from sugar.datasets.synthetic.truth import Truth
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layout import NTU25
+from sugar.skeleton.layouts import NTU25
 
 ACTIONS: tuple[Action, ...] = HAND_ACTIONS + BODY_ACTIONS + LEG_ACTIONS
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sugar.datasets.synthetic.motion import SIDES, SIGN, Array, Curve, Motion, Reach, Side
-from sugar.skeleton.layout import NTU25
+from sugar.skeleton.layouts import NTU25
 
 # Parent to child in a person who stands with hanging arms, as shares of the body height; x to the person's
 # right, y up, z to the back. Segment lengths after Drillis and Contini (1966), trimmed to where Kinect puts

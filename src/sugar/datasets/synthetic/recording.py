@@ -11,7 +11,7 @@ from sugar.datasets.synthetic.bodies import rest_on_seat
 from sugar.datasets.synthetic.body import LEG_CHANNELS, Person, pose
 from sugar.datasets.synthetic.motion import Array, Motion
 from sugar.datasets.synthetic.truth import Truth, truth_of
-from sugar.skeleton.layout import NTU25
+from sugar.skeleton.layouts import NTU25
 from sugar.skeleton.transforms import rotation_matrix
 
 FPS = 30.0

@@ -7,7 +7,7 @@ import numpy as np
 
 from sugar.datasets.synthetic.motion import SIDES, Array, Curve, Motion, Side
 from sugar.skeleton.claims import HEIGHTS, Claim, Subject
-from sugar.skeleton.layout import NTU25
+from sugar.skeleton.layouts import NTU25
 
 # Hands that keep this near to where they were on the trunk are still, body heights.
 _STILL = 0.06

@@ -1,0 +1,16 @@
+"""What the modules of the command line share."""
+
+import json
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+
+def new_parser(description: str | None) -> ArgumentParser:
+    """A parser whose errors are exceptions, for `sugar.cli.main` to print."""
+    return ArgumentParser(exit_on_error=False, allow_abbrev=False, description=description)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(value, ensure_ascii=False))

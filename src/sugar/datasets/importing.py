@@ -1,0 +1,220 @@
+"""From a source to a store: read by several processes, resumable, with flat memory.
+
+The items of a source are read in chunks, each into a part file of its own beside the store. A part that is there
+is not read again, so an interrupted import loses only the chunks it was in. When all are there they are joined
+into the store, in the order of the items, whatever the number of processes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sugar.datasets.manifest import Rejected
+from sugar.datasets.reading import Item, Plan, Read, Reader, SourceFile, opened
+from sugar.datasets.store import ROW_SCHEMA, BatchWriter, Row, Store, StoreWriter, as_row, check_replaceable
+from sugar.errors import InputError
+from sugar.files import atomic_folder, write_text
+from sugar.skeleton.layout import JointLayout
+
+CHUNK_ITEMS = 32
+"""Items that one process reads at a time; what an interruption may lose."""
+
+
+def import_data(
+    reader: Reader,
+    source: str | Path,
+    store: str | Path,
+    *,
+    name: str,
+    workers: int = 0,
+    console: Console | None = None,
+) -> Store:
+    """Read all of ``source`` into the new store ``store``; goes on where the same import was interrupted.
+
+    Args:
+        source: folder, zip or tar archive, or a single file.
+        name: name of the data set.
+        workers: processes that read; 0: as many as there are cores.
+        console: where progress is shown, if it is a terminal.
+
+    Raises:
+        InputError: nothing there to read, no valid clip, or a folder that is no store.
+        KeyboardInterrupt: with a message how to go on.
+    """
+    source, store = Path(source), Path(store)
+    check_replaceable(store)
+    partial = store.parent / f".{store.name}.import"
+    try:
+        with opened(source, partial / "unpacked") as files:
+            plan = _plan(reader, source, files)
+            chunks = _chunks(plan, partial, f"{name} {reader!r}")
+            _read_chunks(chunks, plan, workers or os.cpu_count() or 1, console)
+            written = _join(chunks, plan, store, name, source.name)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{store}: import interrupted; the same command goes on where it stopped") from None
+    except InputError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(partial, ignore_errors=True)
+    return written
+
+
+def _plan(reader: Reader, source: Path, files: Sequence[SourceFile]) -> Plan:
+    try:
+        return reader.plan(files)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some items and the part file that they are read into; its summary is written last."""
+
+    items: tuple[Item, ...]
+    part: Path
+
+    @property
+    def summary(self) -> Path:
+        return self.part.with_suffix(".json")
+
+
+def _chunks(plan: Plan, partial: Path, reader: str) -> list[_Chunk]:
+    """The chunks of a plan; parts of another import in the same place are removed."""
+    listing = hashlib.sha256(reader.encode())
+    for item in plan.items:
+        listing.update(json.dumps([item.name, [(file.name, file.size) for file in item.files]]).encode())
+    record = partial / "import.json"
+    try:
+        same = json.loads(record.read_text(encoding="utf-8")) == listing.hexdigest()
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        shutil.rmtree(partial / "parts", ignore_errors=True)
+        (partial / "parts").mkdir(parents=True)
+        write_text(record, json.dumps(listing.hexdigest()))
+    starts = range(0, len(plan.items), CHUNK_ITEMS)
+    return [_Chunk(plan.items[at : at + CHUNK_ITEMS], partial / "parts" / f"{at:08d}.arrow") for at in starts]
+
+
+def _read_chunks(chunks: Sequence[_Chunk], plan: Plan, workers: int, console: Console | None) -> None:
+    todo = [chunk for chunk in chunks if not chunk.summary.is_file()]
+    items = sum(len(chunk.items) for chunk in chunks)
+    columns = (
+        TextColumn("reading"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[clips]} clips, {task.speed:.0f}/s, {task.fields[rejected]} rejected"),
+        TimeRemainingColumn(),
+    )
+    console = console or Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        done = items - sum(len(chunk.items) for chunk in todo)
+        task = progress.add_task("", total=items, completed=done, clips=0, rejected=0)
+        clips = rejected = 0
+        for chunk, read, refused in _run(todo, plan, min(workers, len(todo))):
+            clips, rejected = clips + read, rejected + refused
+            progress.update(task, advance=len(chunk.items), clips=clips, rejected=rejected)
+
+
+def _run(todo: Sequence[_Chunk], plan: Plan, workers: int) -> Iterator[tuple[_Chunk, int, int]]:
+    """Read the chunks; yields each with its number of clips and of rejected files as it is done."""
+    if workers < 2:
+        for chunk in todo:
+            yield chunk, *_read_chunk(chunk, plan.read, plan.layout)
+        return
+    # A fresh interpreter for each process: forking with Arrow's threads alive can hang.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        queue = iter(todo)
+        running: dict[Future[tuple[int, int]], _Chunk] = {}
+        try:
+            while True:
+                # Few in flight, so that neither memory nor what an interruption waits for grows with the source.
+                for chunk in islice(queue, 2 * workers - len(running)):
+                    running[pool.submit(_read_chunk, chunk, plan.read, plan.layout)] = chunk
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), *future.result()
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "a reading process died, most likely for want of memory; the same command with fewer --workers goes on"
+            ) from None
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _read_chunk(chunk: _Chunk, read: Read, layout: JointLayout) -> tuple[int, int]:
+    """Read a chunk's items into its part file; returns how many clips and how many rejected files."""
+    rejected: list[Rejected] = []
+    labels: set[str] = set()
+    clips = 0
+    temporary = chunk.part.with_suffix(".tmp")
+    with BatchWriter(temporary, ROW_SCHEMA) as part:
+        for item in chunk.items:
+            try:
+                for clip in read(item):
+                    if isinstance(clip, Rejected):
+                        rejected.append(clip)
+                    elif clip.layout != layout:
+                        reason = f"its layout is {clip.layout.name!r}, that of the others {layout.name!r}"
+                        rejected.append(Rejected(item.name, reason))
+                    else:
+                        part.add(as_row(clip))
+                        labels.update([] if clip.label is None else [clip.label])
+                        clips += 1
+            except InputError as error:
+                rejected.append(Rejected(item.name, str(error)))
+    temporary.replace(chunk.part)
+    rows = [[row.file, row.reason] for row in rejected]
+    write_text(chunk.summary, json.dumps({"clips": clips, "rejected": rows, "labels": sorted(labels)}))
+    return clips, len(rejected)
+
+
+def _join(chunks: Sequence[_Chunk], plan: Plan, store: Path, name: str, source: str) -> Store:
+    summaries = [json.loads(chunk.summary.read_text(encoding="utf-8")) for chunk in chunks]
+    rejected = [Rejected(*row) for summary in summaries for row in summary["rejected"]]
+    classes = plan.classes or tuple(sorted({label for summary in summaries for label in summary["labels"]}))
+    with atomic_folder(store) as folder:
+        with StoreWriter(folder, plan.layout, classes) as writer:
+            for chunk in chunks:
+                for row in _rows(chunk.part):
+                    try:
+                        writer.add(row)
+                    except InputError as error:  # an id twice, a label outside the list
+                        rejected.append(Rejected(row["clip_id"], str(error)))
+        if not writer.clips:
+            why = f" (first of {len(rejected)} rejected: {rejected[0].file}: {rejected[0].reason})" if rejected else ""
+            raise InputError(f"store {store}: {source} holds no valid clip{why}")
+        writer.write_manifest(name, source, rejected)
+    return Store.open(store)
+
+
+def _rows(part: Path) -> Iterator[Row]:
+    with pa.memory_map(str(part)) as mapped:
+        file = pa.ipc.open_file(mapped)
+        for number in range(file.num_record_batches):
+            batch = file.get_batch(number)
+            plain = {
+                field.name: batch.column(field.name).to_pylist()
+                for field in batch.schema
+                if not pa.types.is_list(field.type)
+            }
+            for i in range(batch.num_rows):
+                row = {key: values[i] for key, values in plain.items()}
+                for key in ("joints", "confidence"):
+                    value = batch.column(key)[i]
+                    row[key] = value.values.to_numpy() if value.is_valid else None
+                yield row
