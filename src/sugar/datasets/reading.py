@@ -234,7 +234,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     allowed = max(_BOMB_BYTES, _BOMB_RATIO * archive.stat().st_size)
     try:
-        with tarfile.open(archive, mode="r|*") as packed:
+        with tarfile.open(archive, mode="r:*") as packed:
             for member in packed:
                 _refuse_outside(archive, member.name)
                 allowed -= member.size
@@ -242,6 +242,12 @@ def _unpack(archive: Path, folder: Path) -> None:
                     raise InputError(f"{archive}: {member.name} unpacks to more than fits or is plausible; not read")
                 if member.isfile() and not _hidden(member.name):
                     packed.extract(member, folder, filter="data")
+            # An archive cut between two members would look whole: its end is a block of zeros, then the stream's own.
+            stream = packed.fileobj
+            if stream is None or stream.tell() < packed.offset + tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("it is cut short")
+            while stream.read(2**20):
+                pass
     except (tarfile.TarError, LZMAError, EOFError, OSError, zlib.error) as error:
         raise InputError(f"{archive}: not a readable tar archive ({error})") from None
 
