@@ -37,7 +37,7 @@ RAW = PreprocessConfig(straighten=False, align_heading=False, scale=False, centr
 
 @pytest.fixture
 def batch() -> ClipBatch:
-    return batch_clips([clip(n) for n in LENGTHS], RAW)
+    return batch_clips([clip(n) for n in LENGTHS], RAW, KINECT20)
 
 
 def run(batch: ClipBatch, config: AugmentConfig, seed: int = 0) -> torch.Tensor:
@@ -141,7 +141,7 @@ def test_autocast_does_not_round_coordinates(batch: ClipBatch) -> None:
 def test_two_dimensional_layouts() -> None:
     flat = JointLayout.from_dict(KINECT20.to_dict() | {"dimension": 2, "name": "flat"})
     joints = np.random.default_rng(0).normal(size=(9, 1, 20, 2)).astype(np.float32)
-    batch = batch_clips([SkeletonClip(joints, flat)], PreprocessConfig())
+    batch = batch_clips([SkeletonClip(joints, flat)], PreprocessConfig(), flat)
     out, mask, _ = augment(batch, flat, AugmentConfig(scale=0, min_crop=1), 9, torch.Generator())
     torch.testing.assert_close(out.norm(dim=-1).sort()[0], batch.joints.norm(dim=-1).sort()[0])
     assert mask.all()

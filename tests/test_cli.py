@@ -226,7 +226,10 @@ def test_bad_use_of_predict(run: Path, store: Path, tmp_path: Path, capsys: pyte
     refused(capsys, ["predict", str(tmp_path), str(store)], str(tmp_path))
     other = {"joints": np.ones((3, 20, 3)).tolist(), "layout": "kinect20"}
     (tmp_path / "other.json").write_text(json.dumps(other))
-    refused(capsys, ["predict", str(run), str(tmp_path / "other.json")], "kinect20", "ntu25")
+    refused(capsys, ["predict", str(run), str(tmp_path / "other.json")], "at one point")
+    other = {"joints": np.random.default_rng(0).random((3, 17, 2)).tolist(), "layout": "coco17"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    refused(capsys, ["predict", str(run), str(tmp_path / "other.json")], "coco17 cannot become 3-D layout ntu25")
     with pytest.raises(InputError, match="twice"):
         Sugar.load(run).recognize(Store.open(store)[0], candidates=["a", "a"])
 
@@ -238,7 +241,7 @@ def test_stores_that_cannot_be_read(store: Path, tmp_path: Path, capsys: pytest.
     refused(capsys, ["data", "info", str(copy)], "newer", "99")
     refused(capsys, ["data", "info", str(tmp_path / "none")], "none")
     refused(capsys, ["data", "import", "nw-ucla", str(tmp_path / "none"), str(tmp_path / "new")], "none")
-    refused(capsys, ["data", "import", "kinetics", str(tmp_path), str(tmp_path / "new")], "kinetics")
+    refused(capsys, ["data", "import", "kinetiks", str(tmp_path), str(tmp_path / "new")], "kinetiks")
     assert not (tmp_path / "new").exists()
 
 

@@ -340,7 +340,7 @@ def contrast(a: str, b: str) -> float:
 @pytest.mark.parametrize("dark", [False, True])
 def test_colours_can_be_told_apart(dark):
     colours = {}
-    for name in ("page.css", "demo.css"):
+    for name in ("page.css", "player.css"):
         blocks = re.findall(r":root \{(.*?)\}", asset(name), re.S)
         colours |= dict(re.findall(r"--(\S+): (#[0-9a-f]{6})", blocks[dark]))
     for ground in ("page", "card", "stage"):

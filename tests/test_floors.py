@@ -26,6 +26,8 @@ FLOORS = {
     "inference": 5,
     "experiments": 6,
     "cli": 7,
+    "cli_common": 7,
+    "cli_data": 7,
     "__main__": 7,
 }
 # Rooms of one floor that may not use each other, unless ALLOWED has (file, imported module): reason.

@@ -80,7 +80,7 @@ def test_rejected_files_stand_in_the_manifest(tmp_path) -> None:
 
 def test_a_store_travels_to_other_processes_by_its_path(tmp_path) -> None:
     store = write(tmp_path / "s", clips(5))
-    assert len(pickle.dumps(store)) < 500
+    assert len(pickle.dumps(store)) < 800
     assert pickle.loads(pickle.dumps(store)).hash == store.hash
 
 

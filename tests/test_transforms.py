@@ -178,3 +178,11 @@ def test_straighten_takes_out_tilt_and_swapped_sides() -> None:
     flat = JointLayout.from_dict(NTU25.to_dict() | {"dimension": 2, "name": "flat"})
     image = SkeletonClip(clip.joints[..., :2], flat)
     assert straighten(image) is image.joints
+
+
+def test_trim_takes_the_empty_ends_only() -> None:
+    joints = np.zeros((9, 2, KINECT20.num_joints, 3), dtype=np.float32)
+    joints[2, 0], joints[5, 1] = 1, 2
+    trimmed = tf.trim(joints)
+    assert np.array_equal(trimmed, joints[2:6])
+    assert np.array_equal(tf.trim(joints[:2]), joints[:2])

@@ -1,19 +1,26 @@
 """The `sugar data` commands: one typed function each."""
 
 import sys
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
 from sugar.cli_common import new_parser, print_json
+from sugar.datasets.msr_action3d import MsrAction3DReader
 from sugar.datasets.nw_ucla import NwUclaReader
 from sugar.datasets.reading import Reader
 from sugar.datasets.utd_mhad import UtdMhadReader
+from sugar.errors import InputError
 
 FORMATS: dict[str, type[Any]] = {
     "nw-ucla": NwUclaReader,
+    "msr-action3d": MsrAction3DReader,
     "utd-mhad": UtdMhadReader,
 }
 """What `sugar data import` reads; the fields of a reader are the flags of its format."""
@@ -34,14 +41,26 @@ def add_data_commands(data: ArgumentParser) -> None:
         command.add_class_arguments(reader, None)
         formats.add_subcommand(name, command, help=(reader.__doc__ or "").splitlines()[0])
 
+    command = new_parser(data_combine.__doc__)
+    command.add_argument("out", type=Path, help="folder of the new store")
+    command.add_argument("stores", type=str, nargs="+", help="STORE=PROTOCOL, each")
+    command.add_argument("--layout", type=str | None, help="common joint layout; the first store's if not given")
+    commands.add_subcommand("combine", command, help=data_combine.__doc__)
+
     command = new_parser(data_info.__doc__)
     command.add_argument("store", type=Path, help="folder of a store")
     command.add_argument("--protocol", type=str | None, help="also print what trains and what tests")
     command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     commands.add_subcommand("info", command, help=data_info.__doc__)
 
+    command = new_parser(data_stats.__doc__)
+    command.add_argument("store", type=Path, help="folder of a store")
+    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    commands.add_subcommand("stats", command, help=data_stats.__doc__)
+
     command = new_parser(data_validate.__doc__)
     command.add_argument("path", type=Path, help="store or clip file")
+    command.add_argument("--json", action="store_true", help="one JSON list on standard output")
     commands.add_subcommand("validate", command, help=data_validate.__doc__)
 
 
@@ -54,10 +73,14 @@ def run_data(given: Namespace) -> None:
             kind = FORMATS[a.format]
             options = {field.name: b[field.name] for field in fields(kind)}
             data_import(kind(**options), a.format, b.source, b.store, b.workers)
+        case "combine":
+            data_combine(a.out, a.stores, a.layout)
         case "info":
             data_info(a.store, a.protocol, a.json)
+        case "stats":
+            data_stats(a.store, a.json)
         case "validate":
-            data_validate(a.path)
+            data_validate(a.path, a.json)
 
 
 def data_import(reader: Reader, name: str, source: Path, store: Path, workers: int) -> None:
@@ -71,6 +94,23 @@ def data_import(reader: Reader, name: str, source: Path, store: Path, workers: i
     if len(rejected) > 10:
         print(f"and {len(rejected) - 10} more: see {store / 'manifest.json'}", file=sys.stderr)
     print(f"{store}: {len(written)} clips of {len(written.classes)} classes, {len(rejected)} rejected")
+
+
+def data_combine(out: Path, stores: Sequence[str], layout: str | None) -> None:
+    """Several stores as one, in one joint layout, with a protocol that keeps every clip on its side."""
+    from sugar.datasets.combine import PROTOCOL_FILE, combine_stores
+    from sugar.datasets.protocols import get_protocol
+    from sugar.datasets.store import Store
+    from sugar.skeleton.layouts import get_layout
+
+    parts = []
+    for given in stores:
+        path, equals, protocol = given.partition("=")
+        if not equals:
+            raise InputError(f"data combine: give each store as STORE=PROTOCOL, not {given!r}")
+        parts.append((Store.open(path), get_protocol(protocol)))
+    combined = combine_stores(parts, out, parts[0][0].layout if layout is None else get_layout(layout))
+    print(f"{out}: {len(combined)} clips of {len(combined.classes)} classes; protocol {out / PROTOCOL_FILE}")
 
 
 def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
@@ -94,12 +134,58 @@ def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
         print(f"{key}: {value}")
 
 
-def data_validate(path: Path) -> None:
-    """Check every clip of a store or an input file."""
+def data_stats(store: Path, as_json: bool) -> None:
+    """A store in figures: lengths, classes, gaps, missing joints, how steady its bones are."""
+    from sugar.datasets.examine import store_figures
+    from sugar.datasets.store import Store
+
+    opened = Store.open(store)
+    figures = store_figures(opened, _watched(len(opened), "measuring")).to_dict()
+    if as_json:
+        print_json(figures)
+        return
+    for key in ("name", "layout", "clips", "unlabelled"):
+        print(f"{key}: {figures[key]}")
+    frames = figures["frames"]
+    print(f"hours: {figures['hours']:.2f}")
+    print(f"frames a clip: {frames['least']} to {frames['most']}, median {frames['median']:g}")
+    print("persons a clip: " + ", ".join(f"{n} in {count}" for n, count in figures["persons"].items()))
+    print(f"frames with nobody: {figures['empty_frames']:.2%}")
+    print(f"height: {figures['height']:.3g} (head to foot along the bones, median)")
+    console = Console()
+    table = Table("class", "clips", title="classes")
+    for name, count in figures["classes"].items():
+        table.add_row(name, str(count))
+    console.print(table)
+    table = Table("bone", "length", "spread within a clip", "missing", title="bones and the joint at their end")
+    for bone, values in figures["bones"].items():
+        missing = figures["missing_joints"][bone.split(" - ")[1]]
+        table.add_row(bone, f"{values['length']:.3g}", f"{values['spread']:.1%}", f"{missing:.1%}")
+    console.print(table)
+
+
+def data_validate(path: Path, as_json: bool) -> None:
+    """Check a store or an input file: what is wrong, where, and how to mend it."""
+    from sugar.datasets.examine import findings, store_figures
     from sugar.datasets.store import Store
     from sugar.inference.inputs import read_clips
 
-    if path.is_dir():
-        Store.open(path).verify()
-    count = sum(1 for _ in read_clips(str(path), sys.stdin))
-    print(f"{path}: {count} valid clips")
+    if not path.is_dir():
+        count = sum(1 for _ in read_clips(str(path), sys.stdin))
+        print_json([]) if as_json else print(f"{path}: {count} valid clips")
+        return
+    store = Store.open(path)
+    store.verify()
+    found = list(findings(store_figures(store, _watched(len(store), "measuring"))))
+    if as_json:
+        print_json([asdict(finding) for finding in found])
+        return
+    for finding in found:
+        print(finding)
+    print(f"{path}: {len(store)} valid clips, {len(store.manifest.rejected)} rejected at import, {len(found)} findings")
+
+
+def _watched(count: int, what: str) -> Iterable[int]:
+    """The numbers up to ``count``, with a progress bar if somebody is there to see it."""
+    console = Console(stderr=True)
+    return track(range(count), what, console=console, transient=True, disable=not console.is_terminal)

@@ -15,6 +15,7 @@ from sugar.skeleton import transforms
 from sugar.skeleton.body_frame import straighten
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.retarget import retarget
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class PreprocessConfig:
 
     straighten: bool = True
     """Take out the sensor's tilt and its mistaking of left for right (3-D only; `sugar.skeleton.body_frame`)."""
+    trim: bool = True
+    """Leave out the frames at both ends in which nobody is there."""
     align_heading: bool = True
     """Turn the clip about the vertical so that the median shoulder-and-hip axis lies on x (3-D only)."""
     scale: bool = True
@@ -38,9 +41,15 @@ class PreprocessConfig:
 
 
 def preprocess(clip: SkeletonClip, config: PreprocessConfig) -> npt.NDArray[np.float32]:
-    """Joints ``[T, M, V, C]`` of a clip as the models take them."""
+    """Joints ``[T, M, V, C]`` of a clip as the models take them.
+
+    Raises:
+        InputError: all joints lie at one point.
+    """
     layout = clip.layout
     joints = straighten(clip) if config.straighten else clip.joints
+    if config.trim:
+        joints = transforms.trim(joints)
     if clip.num_persons > config.max_persons:
         joints, _ = transforms.select_persons(joints, config.max_persons)
     if config.align_heading and layout.dimension == 3:
@@ -48,7 +57,10 @@ def preprocess(clip: SkeletonClip, config: PreprocessConfig) -> npt.NDArray[np.f
     if config.scale:
         joints = transforms.normalise_scale(joints, layout)
     # Last, because it makes the first root joint exactly zero, which elsewhere means "not measured".
-    return transforms.centre(joints, layout) if config.centre else joints
+    joints = transforms.centre(joints, layout) if config.centre else joints
+    if not joints.any():
+        raise InputError(f"clip {clip.clip_id!r}: all its joints lie at one point, so there is no body; leave it out")
+    return joints
 
 
 @dataclass
@@ -150,6 +162,11 @@ def collate(items: Sequence[Item]) -> ClipBatch:
     )
 
 
-def batch_clips(clips: Sequence[SkeletonClip], config: PreprocessConfig) -> ClipBatch:
-    """Preprocess and pad clips that are in no store, for prediction; labels are -1, indices count from 0."""
-    return collate([Item(preprocess(clip, config), -1, i) for i, clip in enumerate(clips)])
+def batch_clips(clips: Sequence[SkeletonClip], config: PreprocessConfig, layout: JointLayout) -> ClipBatch:
+    """Preprocess and pad clips that are in no store, for prediction; labels are -1, indices count from 0.
+
+    Raises:
+        InputError: a clip of another layout that cannot be brought to ``layout``.
+    """
+    brought = [clip if clip.layout == layout else retarget(clip, layout) for clip in clips]
+    return collate([Item(preprocess(clip, config), -1, i) for i, clip in enumerate(brought)])

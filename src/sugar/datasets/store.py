@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sugar.errors import InputError
 from sugar.files import atomic_folder
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.retarget import retarget
 
 COLUMNS = ("subject", "camera", "setup", "trial")
 _BATCH_CLIPS = 64
@@ -232,6 +233,7 @@ class Store:
     def __init__(self, path: Path, manifest: Manifest, table: pa.Table) -> None:
         self.path = path
         self.manifest = manifest
+        self._stored_layout = manifest.layout
         self._batches = table.to_batches()
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
         numbers = ("label", *COLUMNS, "frames", "persons")
@@ -268,7 +270,27 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the file itself in place of receiving all clips.
-        return Store.open, (self.path,)
+        return _open_view, (self.path, self.classes, None if self.layout == self._stored_layout else self.layout)
+
+    def view(self, *, classes: Sequence[str] | None = None, layout: JointLayout | None = None) -> "Store":
+        """The same clips with some of the classes only, or in another joint layout.
+
+        Args:
+            classes: names in the new label order; clips of other classes have no label.
+            layout: every clip is retargeted to it (`sugar.skeleton.retarget`).
+
+        Raises:
+            InputError: the store lacks a class.
+        """
+        seen = object.__new__(Store)  # copy.copy would go by __reduce__ and read the file again
+        seen.__dict__.update(self.__dict__)
+        classes = self.classes if classes is None else tuple(classes)
+        if missing := [name for name in classes if name not in self.classes]:
+            raise InputError(f"store {self.path}: it has no class {missing[0]!r}")
+        new = np.array([classes.index(name) if name in classes else -1 for name in self.classes] + [-1])
+        seen._columns = self._columns | {"label": new[self.labels]}  # label -1 is the last entry
+        seen.manifest = replace(self.manifest, classes=classes, layout=layout or self.layout)
+        return seen
 
     def __len__(self) -> int:
         return self.manifest.clips
@@ -278,21 +300,23 @@ class Store:
         batch = int(np.searchsorted(self._starts, i, side="right")) - 1
         row = i - int(self._starts[batch])
         columns = {name: int(values[i]) for name, values in self._columns.items()}
-        shape = (columns["frames"], columns["persons"], self.layout.num_joints, self.layout.dimension)
+        layout = self._stored_layout
+        shape = (columns["frames"], columns["persons"], layout.num_joints, layout.dimension)
         joints = self._joints[batch][row]
         if joints is None or joints.size != np.prod(shape):
             raise InputError(f"store {self.path}: clip {self.clip_ids[i]!r} is damaged; import the data again")
         confidence = self._confidence[batch][row]
         label = columns["label"]
-        return SkeletonClip(
+        clip = SkeletonClip(
             joints=joints.reshape(shape),
-            layout=self.layout,
+            layout=layout,
             fps=float(self._fps[i]),
             confidence=None if confidence is None else confidence.reshape(shape[:3]),
             clip_id=self.clip_ids[i],
             label=None if label < 0 else self.classes[label],
             **{name: None if columns[name] < 0 else columns[name] for name in COLUMNS},
         )
+        return clip if self.layout == layout else retarget(clip, self.layout)
 
     def __iter__(self) -> Iterator[SkeletonClip]:
         return (self[i] for i in range(len(self)))
@@ -351,6 +375,10 @@ class Store:
             _update_digest(digest, as_row(clip), self.layout)
         if digest.hexdigest() != self.hash:
             raise InputError(f"store {self.path}: its clips differ from the hash in its manifest")
+
+
+def _open_view(path: Path, classes: tuple[str, ...], layout: JointLayout | None) -> Store:
+    return Store.open(path).view(classes=classes, layout=layout)
 
 
 class _ListView:

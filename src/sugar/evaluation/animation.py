@@ -1,7 +1,9 @@
 """A clip as compact data that a page can draw: few frames, 16-bit coordinates, gaps filled and marked."""
 
+import json
 import math
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +56,24 @@ class Animation:
         """``[T, M, V, 3]`` in metres (or pixels)."""
         return self.steps.astype(np.float64) * self.unit
 
+    @property
+    def hands(self) -> dict[str, int]:
+        """The joints that end the arms, by "L" and "R": the person's own left and right."""
+        names = self.layout.joint_names
+        ends = {side: (f"{side}_hand", f"{side}_wrist") for side in ("left", "right")}
+        found = {side: [names.index(end) for end in ends[side] if end in names] for side in ends}
+        return {side[0].upper(): joints[0] for side, joints in found.items() if joints}
+
+    @property
+    def trunk(self) -> list[int]:
+        """The joints at its four corners, in turn; none where the layout has not all of them."""
+        names = self.layout.joint_names
+        return [names.index(corner) for corner in TRUNK] if set(TRUNK) <= set(names) else []
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data; arrays as base64 of little-endian int16 and of packed bits."""
         frames, persons, joints = self.measured.shape
         parts = {joint: PARTS.index(part) for part, members in self.layout.parts.items() for joint in members}
-        hands = [(side[0].upper(), f"{side}_hand", f"{side}_wrist") for side in ("left", "right")]
         names = self.layout.joint_names
         return {
             "shape": [frames, persons, joints],
@@ -72,12 +87,8 @@ class Animation:
             "bones": [list(bone) for bone in self.layout.bones],
             "parts": [parts[j] for j in range(joints)],
             "head": names.index("head") if "head" in names else -1,
-            "trunk": [names.index(corner) for corner in TRUNK] if set(TRUNK) <= set(names) else [],
-            "hands": {
-                side: names.index(hand if hand in names else wrist)
-                for side, hand, wrist in hands
-                if hand in names or wrist in names
-            },
+            "trunk": self.trunk,
+            "hands": self.hands,
         }
 
 
@@ -87,6 +98,12 @@ def read_steps(data: dict[str, Any]) -> tuple[npt.NDArray[np.int16], Mask]:
     steps = np.frombuffer(b64decode(data["steps"]), "<i2").reshape(*shape, 3)
     bits = np.unpackbits(np.frombuffer(b64decode(data["measured"]), np.uint8), count=math.prod(shape))
     return steps.astype(np.int16), bits.astype(np.bool_).reshape(shape)
+
+
+def animations_script(animations: Sequence[Animation]) -> str:
+    """The element that player.js reads. JSON that cannot end it: no ``<`` of a text is left as such."""
+    text = json.dumps([a.to_dict() for a in animations], separators=(",", ":")).replace("<", "\\u003c")
+    return f"<script type='application/json' id='animations'>{text}</script>"
 
 
 def animate(clip: SkeletonClip, max_frames: int = MAX_FRAMES) -> Animation:

@@ -4,14 +4,13 @@ One self-contained page: its script draws the clips and nothing else; without it
 still stand there. Every figure comes from the story and every text of it is escaped.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
-from sugar.evaluation.animation import Animation
+from sugar.evaluation.animation import Animation, animations_script
 from sugar.evaluation.page import asset, document, fact_lists, interval_mark, percent, svg, svg_text, table
 from sugar.knowledge.faithfulness import CheckedClaim
 from sugar.skeleton.layout import PARTS
@@ -87,14 +86,10 @@ def render_demo_page(story: DemoStory) -> str:
         _confusion(story.seen),
         _curves(story.curves),
         _origin(story),
-        f"<script type='application/json' id='animations'>{_animations(story.clips)}</script>",
+        animations_script([clip.animation for clip in story.clips]),
     ]
-    return document(story.title, body, style=asset("page.css") + asset("demo.css"), script=asset("demo.js"))
-
-
-def _animations(clips: Sequence[StoryClip]) -> str:
-    """JSON that cannot end its element: no ``<`` of a text is left as such."""
-    return json.dumps([c.animation.to_dict() for c in clips], separators=(",", ":")).replace("<", "\\u003c")
+    style = asset("page.css") + asset("player.css") + asset("demo.css")
+    return document(story.title, body, style=style, script=asset("player.js"))
 
 
 def _introduction(story: DemoStory) -> str:

@@ -33,7 +33,7 @@ def score_clips(
     """Log-probabilities ``[N, K]`` over the candidates by scorer, in the order of ``indices``.
 
     Raises:
-        InputError: the store's joints are not those the model reads, or there is no clip.
+        InputError: the store's joints cannot be brought to the model's layout, or there is no clip.
     """
     own = None
     if "motion" in scorers and model.motion is not None and not model.trained_on(candidates):
@@ -52,7 +52,7 @@ def motion_embeddings(model: Sugar, store: Store, indices: Indices, *, batch_siz
     """``[N, e]`` clips as the motion head shows them, whole and unmirrored.
 
     Raises:
-        InputError: the store's joints are not those the model reads, or there is no clip.
+        InputError: the store's joints cannot be brought to the model's layout, or there is no clip.
         ValueError: the model has no motion head.
     """
     head = model.motion
@@ -75,14 +75,10 @@ def _in_batches(
     batch_size: int,
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Rows by name, in the order of ``indices``, of what ``work`` makes of every batch."""
-    if store.layout != model.layout:
-        raise InputError(
-            f"store {store.path}: its joints are {store.layout.name}, this model reads {model.layout.name}"
-        )
     if len(indices) == 0:
         raise InputError(f"store {store.path}: no clip to score")
     model.eval()
-    dataset = ClipDataset(store, indices, model.config.preprocess, cache=False)
+    dataset = ClipDataset(store.view(layout=model.layout), indices, model.config.preprocess, cache=False)
     # Clips of like length together: little padding, and the order is put back at the end.
     order = np.argsort(store.lengths[indices], kind="stable")
     parts: dict[str, list[torch.Tensor]] = {}
@@ -107,7 +103,7 @@ def describe_clips(
 ) -> list[str]:
     """What the LLM says of each clip: after its recognised label, one per index, or freely (``labels`` None)."""
     model.eval()
-    dataset = ClipDataset(store, indices, model.config.preprocess, cache=False)
+    dataset = ClipDataset(store.view(layout=model.layout), indices, model.config.preprocess, cache=False)
     texts: list[str] = []
     for start in range(0, len(indices), batch_size):
         stop = min(start + batch_size, len(indices))

@@ -57,12 +57,18 @@ def evaluate_run(
     model = Sugar.load(run, llm=llm).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     opened = Store.open(store or config.data.store)
     name = protocol or config.data.protocol
-    sides = split(opened, get_protocol(name), config.data.validation)
+    asked = get_protocol(name)
+    sides = split(opened, asked, config.data.validation)
     indices = sides.test if side == "test" else sides.validation
+    if sides.unseen and side == "test":  # zero-shot: the new classes, or all
+        opened = opened.view(classes=sides.seen + sides.unseen if asked.generalised else sides.unseen)
+    else:
+        opened = opened.view(classes=sides.seen)
     unseen = not set(opened.classes) & set(model.classes)
-    if not unseen and opened.classes != model.classes:
+    if not unseen and (mixed := sorted(set(opened.classes) - set(model.classes))):
         raise InputError(
-            f"store {opened.path}: its classes must be those that {run} was trained on, or all be new to it"
+            f"store {opened.path}: {run} was trained on some of its classes but not on {mixed[0]!r}; "
+            "evaluate a store whose classes were all trained, or none of them"
         )
     if not len(indices):
         raise InputError(f"{run}: its config holds out no validation clips; evaluate the test side")

@@ -238,14 +238,16 @@ def _check_near_duplicates(
     if not texts:
         return
     vectors = embed_texts([text.content for text in texts], encoder, cache) if encoder is not None else None
-    words = [frozenset(_words(text.content)) - _STOP_WORDS for text in texts]
+    cosines = vectors @ vectors.T if vectors is not None else None
+    said = [_words(text.content) for text in texts]
+    words = [frozenset(each) - _STOP_WORDS for each in said]
     for second, text in enumerate(texts):
         for first in range(second):
             other = texts[first]
-            if other.class_ == text.class_ or _words(other.content) == _words(text.content):
+            if other.class_ == text.class_ or said[first] == said[second]:
                 continue
-            if vectors is not None:
-                alike, limit, measure = float(vectors[first] @ vectors[second]), NEAR_COSINE, "cosine"
+            if cosines is not None:
+                alike, limit, measure = float(cosines[first, second]), NEAR_COSINE, "cosine"
             else:
                 joint = len(words[first] | words[second])
                 alike = len(words[first] & words[second]) / joint if joint else 0.0

@@ -274,15 +274,10 @@ class Sugar(nn.Module):
         pack: KnowledgePack | None = None,
     ) -> list[Recognition]:
         """Recognise and describe clips together; see `recognize`."""
-        for clip in clips:
-            if clip.layout != self.layout:
-                raise InputError(
-                    f"clip {clip.clip_id!r}: its joints are {clip.layout.name}, this model reads {self.layout.name}"
-                )
         chosen = self.candidates(candidates if candidates is not None else self.classes, pack)
         names = chosen.names
         self.eval()
-        batch = batch_clips(clips, self.config.preprocess).to(self.device)
+        batch = batch_clips(clips, self.config.preprocess, self.layout).to(self.device)
         scores = self.score(batch, chosen, own=None if self.trained_on(chosen) else self.own_embeddings(clips))
         probabilities = {name: table.exp().cpu() for name, table in scores.items()}
         probabilities["fused"] = self.fuse(scores, chosen)
@@ -317,7 +312,7 @@ class Sugar(nn.Module):
             pack: knowledge of candidates that are no training classes; without it their names must do.
 
         Raises:
-            InputError: the clip has another joint layout; an empty, repeated or missing candidate.
+            InputError: joints that cannot be brought to the model's layout; an empty, repeated or missing candidate.
         """
         return self.recognize_all([clip], candidates, pack)[0]
 

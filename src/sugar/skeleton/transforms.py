@@ -26,6 +26,12 @@ def is_present(joints: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(joints.any(axis=(2, 3)))
 
 
+def trim(joints: Array) -> Array:
+    """Leave out the frames at both ends in which nobody is there."""
+    there = np.flatnonzero(is_present(joints).any(axis=1))
+    return joints[there[0] : there[-1] + 1] if len(there) else joints
+
+
 def centre(joints: Array, layout: JointLayout, joint: str | None = None) -> Array:
     """Move the clip so that a joint of the first person lies at the origin in the first frame that has it.
 

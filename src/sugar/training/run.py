@@ -82,15 +82,15 @@ class Run:
         self.config, self.out, self.resume = config, out, resume
         if "instruct" in config.stages:
             find_base(config.model.language)  # before hours of stage 1, not after
-        self.store = Store.open(config.data.store)
-        self.split: Split = split(self.store, get_protocol(config.data.protocol), config.data.validation)
+        opened = Store.open(config.data.store)
+        self.split: Split = split(opened, get_protocol(config.data.protocol), config.data.validation)
         self.pack = load_pack(config.knowledge.pack)
-        self.classes = [
-            name for i, name in enumerate(self.store.classes) if (self.store.labels[self.split.train] == i).any()
-        ]
-        if tuple(self.classes) != self.store.classes:
-            missing = next(name for name in self.store.classes if name not in self.classes)
-            raise InputError(f"store {self.store.path}: class {missing!r} has no training clip in this protocol")
+        self.classes = list(self.split.seen)
+        self.store = opened.view(classes=self.classes)
+        empty = np.bincount(self.store.labels[self.split.train], minlength=len(self.classes)) == 0
+        if empty.any():
+            missing = self.classes[int(empty.argmax())]
+            raise InputError(f"store {opened.path}: class {missing!r} has no training clip in this protocol")
         bank, motion_bank = knowledge_bank(config, self.pack, self.classes), None
         if config.model.motion.weight > 0:
             motion_bank = motion_sentence_bank(config, self.pack, self.classes)

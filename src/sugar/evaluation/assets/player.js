@@ -6,9 +6,11 @@ window.addEventListener("error", (event) => { root.dataset.error = event.message
 
 const PARTS = ["head", "hand", "arm", "hip", "leg", "foot"];
 const WIDTH = [0.034, 0.016, 0.028, 0.036, 0.034, 0.024]; // of the lines, in body heights
+const HOLLOW = 0.5; // share of the second person's lines that is left open
 const PAUSE = 0.6; // seconds at the end of a clip before it starts again
 const FASTEST = 2.5; // radians a second that a skeleton turns on after a drag
 const TRAIL = 0.6; // seconds of the hands' paths
+const VIEWS = { front: [0, 0.1], side: [Math.PI / 2, 0.1], top: [0, Math.PI / 2] }; // yaw and pitch
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -36,34 +38,25 @@ function palette() {
     ink: colour("ink"), quiet: colour("quiet"), hand: colour("hand") };
 }
 
-class Player {
-  constructor(card, data) {
-    this.clip = decode(data);
-    this.canvas = card.querySelector("canvas");
-    this.button = card.querySelector(".play");
-    this.slider = card.querySelector("input");
-    this.context = this.canvas.getContext("2d");
-    this.yaw = this.clip.flat ? 0 : this.clip.persons > 1 ? -0.3 : 0.45;
-    this.pitch = this.clip.flat ? 0 : 0.14;
+/** One canvas: a camera on the clip that is turned by dragging or arrow keys. */
+class View {
+  constructor(canvas, clip, player) {
+    Object.assign(this, { canvas, clip, player });
+    this.context = canvas.getContext("2d");
+    const [yaw, pitch] = VIEWS[canvas.dataset.view] || [clip.persons > 1 ? -0.3 : 0.45, 0.14];
+    this.yaw = clip.flat ? 0 : yaw;
+    this.pitch = clip.flat ? 0 : pitch;
     this.spin = 0;
-    this.time = 0.45 * this.clip.seconds;
     this.visible = false;
-    this.playing = !calm.matches && this.clip.frames > 1;
     this.listen();
-    this.resize();
-    this.show();
   }
 
+  get time() { return this.player.time; }
+
   listen() {
-    this.button.addEventListener("click", () => this.play(!this.playing));
-    this.slider.addEventListener("input", () => {
-      this.play(false);
-      this.time = this.slider.value / 1000 * this.clip.seconds;
-      this.show();
-    });
     this.canvas.addEventListener("keydown", (event) => {
       const turns = { ArrowLeft: [-0.15, 0], ArrowRight: [0.15, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
-      if (event.key === " ") this.play(!this.playing);
+      if (event.key === " ") this.player.play(!this.player.playing);
       else if (event.key in turns) this.turn(...turns[event.key]);
       else return;
       event.preventDefault();
@@ -94,31 +87,13 @@ class Player {
   turn(yaw, pitch) {
     if (this.clip.flat) return;
     this.yaw += yaw;
-    this.pitch = Math.min(1.2, Math.max(-0.1, this.pitch + pitch));
+    this.pitch = Math.min(Math.PI / 2, Math.max(-0.1, this.pitch + pitch));
   }
 
-  play(on) {
-    this.playing = on && this.clip.frames > 1;
-    this.button.textContent = this.playing ? "Pause" : "Play";
-    wake();
-  }
-
-  get busy() { return this.visible && (this.playing || Math.abs(this.spin) > 0.01); }
-
-  advance(seconds) {
-    if (this.playing) this.time = (this.time + seconds) % (this.clip.seconds + PAUSE);
-    if (!this.held) {
-      this.turn(this.spin * seconds, 0);
-      this.spin *= Math.exp(-4 * seconds);
-    }
-    this.show();
-  }
-
-  show() {
-    const share = this.clip.seconds ? Math.min(1, this.time / this.clip.seconds) : 0;
-    this.slider.value = Math.round(1000 * share);
-    this.button.textContent = this.playing ? "Pause" : "Play";
-    this.draw();
+  glide(seconds) {
+    if (this.held) return;
+    this.turn(this.spin * seconds, 0);
+    this.spin *= Math.exp(-4 * seconds);
   }
 
   resize() {
@@ -172,31 +147,36 @@ class Player {
       const seen = (joint) => clip.measured[(nearest * clip.persons + person) * clip.joints + joint];
       if (!clip.parts.some((_, joint) => seen(joint))) continue;
       const body = clip.parts.map((_, joint) => this.joint(frame, share, person, joint));
-      if (!clip.flat) this.drawShadow(look, body, person);
       const places = body.map(look);
-      const known = (joint) => clip.ever[person * clip.joints + joint];
+      const known = (joint) => clip.strict ? seen(joint) : clip.ever[person * clip.joints + joint];
+      if (!clip.flat) this.drawShadow(look, body, known);
       if (clip.trunk.length && clip.trunk.every(known)) this.fillTrunk(clip.trunk.map((joint) => places[joint]));
       for (const [child, parent] of clip.bones)
         if (known(child) && known(parent))
           lines.push({ depth: (places[child][3] + places[parent][3]) / 2, from: places[parent], to: places[child],
-            part: clip.parts[child], sure: seen(child) && seen(parent) });
+            part: clip.parts[child], sure: seen(child) && seen(parent), hollow: person > 0 });
+      const joined = new Set(clip.bones.filter((bone) => bone.every(known)).flat());
+      for (const [joint, place] of places.entries())
+        if (known(joint) && !joined.has(joint))
+          lines.push({ depth: place[3], from: place, to: place, part: clip.parts[joint], sure: seen(joint),
+            hollow: person > 0 });
       if (clip.head >= 0 && known(clip.head))
-        lines.push({ depth: places[clip.head][3], from: places[clip.head], to: places[clip.head], part: 0, head: true,
-          sure: seen(clip.head) });
-      this.drawTrails(look, person);
+        lines.push({ depth: places[clip.head][3] + 0.05 * clip.height, from: places[clip.head], to: places[clip.head],
+          part: 0, head: true, sure: seen(clip.head), hollow: person > 0 }); // the front of the ball hides the neck
+      if (!clip.strict) this.drawTrails(look, person);
       bodies.push([person, places, known]);
     }
     lines.sort((a, b) => a.depth - b.depth).forEach((line) => this.drawLine(line));
     for (const body of bodies) this.drawLabels(...body);
   }
 
-  drawLine({ from, to, part, sure, head }) {
+  drawLine({ from, to, part, sure, head, hollow }) {
     const { context, clip } = this;
     const size = (from[2] + to[2]) / 2 * clip.height;
     const width = head ? 0.095 * size : Math.max(2, WIDTH[part] * size);
     context.beginPath();
     context.moveTo(from[0], from[1]);
-    context.lineTo(to[0], to[1] + (head ? 0.01 : 0));
+    context.lineTo(to[0], to[1] + (from === to ? 0.01 : 0)); // a line of no length would not be painted
     context.strokeStyle = colours.stage;
     context.lineWidth = width + 0.012 * size;
     if (sure) context.stroke(); // a rim that lets the nearer limb stand out
@@ -205,6 +185,10 @@ class Player {
     context.lineWidth = width;
     context.stroke();
     context.globalAlpha = 1;
+    if (!hollow) return;
+    context.strokeStyle = colours.stage; // the second person is an outline
+    context.lineWidth = HOLLOW * width;
+    context.stroke();
   }
 
   fillTrunk(corners) {
@@ -235,11 +219,11 @@ class Player {
     }
   }
 
-  drawShadow(look, body, person) {
+  drawShadow(look, body, known) {
     const { context, clip } = this;
     context.strokeStyle = colours.rim;
     for (const [child, parent] of clip.bones) {
-      if (!clip.ever[person * clip.joints + child] || !clip.ever[person * clip.joints + parent]) continue;
+      if (!known(child) || !known(parent)) continue;
       const [a, b] = [child, parent].map((joint) => look([body[joint][0], 0, body[joint][2]]));
       context.lineWidth = Math.max(1, 0.03 * a[2] * clip.height);
       context.beginPath();
@@ -300,6 +284,49 @@ class Player {
   }
 }
 
+/** The time that the views of one clip share, with its button and slider. */
+class Player {
+  constructor(card, data) {
+    this.clip = { ...decode(data), strict: "strict" in card.dataset };
+    this.button = card.querySelector(".play");
+    this.slider = card.querySelector("input");
+    this.clock = card.querySelector("output");
+    this.time = 0.45 * this.clip.seconds;
+    this.playing = !calm.matches && this.clip.frames > 1;
+    this.views = Array.from(card.querySelectorAll("canvas"), (canvas) => new View(canvas, this.clip, this));
+    this.button.addEventListener("click", () => this.play(!this.playing));
+    this.slider.addEventListener("input", () => {
+      this.play(false);
+      this.time = this.slider.value / 1000 * this.clip.seconds;
+      this.show();
+    });
+    this.views.forEach((view) => view.resize());
+    this.show();
+  }
+
+  play(on) {
+    this.playing = on && this.clip.frames > 1;
+    this.button.textContent = this.playing ? "Pause" : "Play";
+    wake();
+  }
+
+  get busy() { return this.views.some((view) => view.visible && (this.playing || Math.abs(view.spin) > 0.01)); }
+
+  advance(seconds) {
+    if (this.playing) this.time = (this.time + seconds) % (this.clip.seconds + PAUSE);
+    this.views.forEach((view) => view.glide(seconds));
+    this.show();
+  }
+
+  show() {
+    const now = Math.min(this.time, this.clip.seconds);
+    this.slider.value = Math.round(1000 * (this.clip.seconds ? now / this.clip.seconds : 0));
+    this.button.textContent = this.playing ? "Pause" : "Play";
+    if (this.clock) this.clock.textContent = `${now.toFixed(2)} s`;
+    this.views.forEach((view) => view.draw());
+  }
+}
+
 let colours = palette();
 let before = 0, running = false;
 const players = [];
@@ -322,13 +349,13 @@ function wake() {
 }
 
 const everyone = document.getElementById("all");
-const label = () => { everyone.textContent = players.some((player) => player.playing) ? "Pause all" : "Play all"; };
+const label = () => { if (everyone) everyone.textContent = players.some((player) => player.playing) ? "Pause all" : "Play all"; };
 
 /** Whether the page fits, how much of the first canvas is painted, and whether another moment looks different. */
 function selfTest(player) {
-  const { context, canvas } = player;
+  const { context, canvas } = player.views[0];
   const pixels = () => context.getImageData(0, 0, canvas.width, canvas.height).data;
-  const shot = (time) => { player.time = time; player.draw(); return pixels(); };
+  const shot = (time) => { player.time = time; player.show(); return pixels(); };
   const first = shot(0), other = shot(player.clip.seconds / 2);
   let painted = 0, moved = 0;
   for (let i = 0; i < first.length; i += 4) {
@@ -343,20 +370,21 @@ function selfTest(player) {
 const animations = JSON.parse(document.getElementById("animations").textContent);
 for (const card of document.querySelectorAll(".clip")) players.push(new Player(card, animations[card.dataset.animation]));
 
+const views = players.flatMap((player) => player.views);
 const observer = new IntersectionObserver((entries) => {
-  for (const entry of entries) players.find((player) => player.canvas === entry.target).visible = entry.isIntersecting;
+  for (const entry of entries) views.find((view) => view.canvas === entry.target).visible = entry.isIntersecting;
   wake();
 });
 const sizes = new ResizeObserver((entries) => {
-  for (const entry of entries) players.find((player) => player.canvas === entry.target).resize();
+  for (const entry of entries) views.find((view) => view.canvas === entry.target).resize();
 });
-for (const player of players) {
-  observer.observe(player.canvas);
-  sizes.observe(player.canvas);
+for (const view of views) {
+  observer.observe(view.canvas);
+  sizes.observe(view.canvas);
 }
-dark.addEventListener("change", () => { colours = palette(); players.forEach((player) => player.draw()); });
+dark.addEventListener("change", () => { colours = palette(); views.forEach((view) => view.draw()); });
 calm.addEventListener("change", () => players.forEach((player) => player.play(!calm.matches)));
-everyone.addEventListener("click", () => {
+everyone?.addEventListener("click", () => {
   const on = !players.some((player) => player.playing);
   players.forEach((player) => player.play(on));
   label();

@@ -1,0 +1,156 @@
+"""NTU RGB+D 60 and 120: ``SsssCcccPpppRrrrAaaa.skeleton``, text files of 25 Kinect v2 joints in metres.
+
+Shahroudy et al., "NTU RGB+D: A large scale dataset for 3D human activity analysis", CVPR 2016; Liu et al., "NTU RGB+D
+120", TPAMI 2020. The form of the files is described in `sugar.datasets.skeleton_text`.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from sugar.datasets.class_names import class_names
+from sugar.datasets.ntu_cleaning import Cleaning, persons, tracks_by_id
+from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.skeleton_text import parse_skeleton_text
+from sugar.datasets.store import Rejected
+from sugar.errors import InputError
+from sugar.skeleton.clip import SkeletonClip
+from sugar.skeleton.layouts import NTU25
+
+FPS = 30.0
+_MAX_BYTES = 64 * 1024**2
+_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+_FIRST_ID = 72057594037931101  # Kinect numbers bodies from somewhere up here
+_UNKNOWN = " 0 0 0 0 0 0 0 0 "  # both images' coordinates and the orientation, which a clip does not hold
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    return class_names("ntu120")
+
+
+@dataclass(frozen=True)
+class Ntu120Reader:
+    """NTU RGB+D 120 (which holds NTU RGB+D 60): a folder or archive of ``.skeleton`` files.
+
+    The defaults clean as the field does. Confidence is 1 for tracked, 0.5 for inferred and 0 for untracked joints;
+    of the latter Kinect knows nothing, so they are set to zero.
+    """
+
+    short_track: int = 11
+    """Drop a body seen in this many frames or fewer (0: none)."""
+    wide_share: float = 0.69754
+    """Drop a body whose share of frames wider than 0.8 of its height is this or more (2: none)."""
+    max_persons: int = 2
+    """Keep this many persons, those with most motion (0: all)."""
+    raw: bool = False
+    """Keep every body as it is: no cleaning."""
+
+    num_actions: ClassVar[int] = 120
+    num_setups: ClassVar[int] = 32
+
+    def __post_init__(self) -> None:
+        if self.short_track < 0 or self.max_persons < 0 or not self.wide_share >= 0:
+            raise InputError("NTU: short_track, max_persons and wide_share must not be negative")
+
+    def plan(self, files: Sequence[SourceFile]) -> Plan:
+        """Each ``.skeleton`` file is a clip.
+
+        Raises:
+            InputError: there is none.
+        """
+        return Plan(one_each(files, ".skeleton"), NTU25, _names()[: self.num_actions], self.read)
+
+    def read(self, item: Item) -> Iterator[SkeletonClip | Rejected]:
+        """The clip of one file.
+
+        Raises:
+            InputError: a name of another form, an action or setup that the data set has not, or damaged text.
+        """
+        yield self._clip(item.files[0], named=True)
+
+    def read_file(self, path: str | Path) -> SkeletonClip:
+        """One clip from a file of any name."""
+        try:
+            return self._clip(single_file(path).files[0], named=False)
+        except InputError as error:
+            raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+    def _clip(self, file: SourceFile, *, named: bool) -> SkeletonClip:
+        match = _NAME.fullmatch(file.stem)
+        setup, camera, subject, trial, label = None, None, None, None, None
+        if match:
+            setup, camera, subject, trial, action = (int(number) for number in match.groups())
+            if not 1 <= action <= self.num_actions:
+                raise InputError(f"action {action} is not one of NTU RGB+D {self.num_actions}'s {self.num_actions}")
+            if not 1 <= setup <= self.num_setups:
+                raise InputError(f"setup {setup} is not one of NTU RGB+D {self.num_actions}'s {self.num_setups}")
+            label = _names()[action - 1]
+        elif named:
+            raise InputError("the file name is not of the form SsssCcccPpppRrrrAaaa.skeleton")
+        sightings = parse_skeleton_text(file.read(_MAX_BYTES), NTU25.num_joints)
+        joints, states = persons(sightings, tracks_by_id(sightings), self._cleaning)
+        joints[states == 0] = 0
+        return SkeletonClip(
+            joints=joints,
+            layout=NTU25,
+            fps=FPS,
+            confidence=states * np.float32(0.5),
+            clip_id=file.stem,
+            label=label,
+            subject=subject,
+            camera=camera,
+            setup=setup,
+            trial=trial,
+        )
+
+    @property
+    def _cleaning(self) -> Cleaning:
+        if self.raw:
+            return Cleaning(short_track=0, wide_share=np.inf, max_persons=None)
+        return Cleaning(self.short_track, self.wide_share, self.max_persons or None)
+
+
+@dataclass(frozen=True)
+class Ntu60Reader(Ntu120Reader):
+    """NTU RGB+D 60: its 60 actions and 17 setups; files of the other 60 actions are rejected."""
+
+    num_actions: ClassVar[int] = 60
+    num_setups: ClassVar[int] = 17
+
+
+def read_clip_file(path: str | Path) -> SkeletonClip:
+    """Read one ``.skeleton`` file of any name, cleaned as by default.
+
+    Raises:
+        InputError: the file is absent, truncated or holds no valid clip.
+    """
+    return Ntu120Reader().read_file(path)
+
+
+def to_skeleton_text(clip: SkeletonClip) -> bytes:
+    """The clip as a ``.skeleton`` file, whose coordinates are read back equal to the last bit.
+
+    Image coordinates and orientations, which a clip does not hold, are written as 0; so is the tracking state of a
+    joint of confidence 0, while 1 stands for one below 0.75. Persons without a measured joint in a frame are left out.
+
+    Raises:
+        InputError: a clip of another layout.
+    """
+    if clip.layout != NTU25:
+        raise InputError(f"clip {clip.clip_id!r}: its layout is {clip.layout.name}; only {NTU25.name} can be written")
+    confidence = np.ones(clip.joints.shape[:3]) if clip.confidence is None else clip.confidence
+    states = np.where(confidence >= 0.75, 2, np.where(confidence > 0, 1, 0))
+    lines = [str(clip.num_frames)]
+    for frame, states_now, present in zip(clip.joints, states, clip.present, strict=True):
+        lines.append(str(int(present.sum())))
+        for m in np.flatnonzero(present).tolist():
+            lines += [f"{_FIRST_ID + m} 0 0 0 0 0 0 0 0 2", str(NTU25.num_joints)]
+            for joint, state in zip(frame[m], states_now[m].tolist(), strict=True):
+                lines.append(" ".join(map(str, joint)) + _UNKNOWN + str(state))
+    return "\r\n".join([*lines, ""]).encode("ascii")

@@ -1,0 +1,257 @@
+"""The text of ``.skeleton`` files: NTU RGB+D's form, which UAV-Human shares with other joints.
+
+A line with the number of frames; for each frame a line with the number of bodies; for each body a line of ten fields
+(its id first), a line with the number of joints, and a line for each joint of twelve fields: x y z, depth image x y,
+colour image x y, orientation w x y z, tracking state. Lines end in LF or CRLF.
+
+Files that are wholly regular, as those of the data sets are, are read by array operations on their bytes; any other
+is read line by line, which either finds the same or says what is wrong in which line.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sugar.datasets.decimals import parse_decimals
+from sugar.errors import InputError
+
+BODY_FIELDS, JOINT_FIELDS = 10, 12
+_WINDOW = 64  # bytes of a joint line in which its first three fields must end
+_ONE = np.uint64(1)
+
+# Given back at once: the C library then keeps that much of what is freed for the next file's arrays, where otherwise
+# the system would have to page them in anew (an eighth of the reading time).
+np.empty(16 * 1024**2, np.uint8)
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """What a file holds: N bodies, each in one frame.
+
+    Args:
+        num_frames: frames of the file, those without a body included.
+        frame: ``[N]`` frame of each, ascending.
+        body_id: its id, N of them.
+        joints: ``[N, V, 3]`` x, y, z.
+        state: ``[N, V]`` tracking state of each joint: 0, 1 or 2.
+    """
+
+    num_frames: int
+    frame: npt.NDArray[np.int64]
+    body_id: list[bytes]
+    joints: npt.NDArray[np.float32]
+    state: npt.NDArray[np.uint8]
+
+
+def parse_skeleton_text(text: bytes, num_joints: int, *, kinect: bool = True) -> Sightings:
+    """Read a file. Of a joint's fields x, y, z and the tracking state are looked at, of a body's the id.
+
+    Args:
+        kinect: a body has ten fields and a joint twelve, the last a tracking state. Otherwise the first joint says
+            how many all have, and every joint counts as tracked.
+
+    Raises:
+        InputError: anything missing, left over or not a finite number, with its line.
+    """
+    sightings = _read_regular(text if text.endswith(b"\n") else text + b"\n", num_joints)
+    return sightings if sightings is not None else _read_lines(text, num_joints, kinect)
+
+
+def _read_regular(text: bytes, num_joints: int) -> Sightings | None:
+    """The file by array operations, or None unless each line is exactly as it should be."""
+    chars = np.frombuffer(text, np.uint8)
+    mask = chars == ord("\n")
+    ends = np.flatnonzero(mask)
+    starts = np.zeros_like(ends)
+    starts[1:] = ends[:-1] + 1
+    spaces = _bits(np.equal(chars, ord(" "), out=mask))
+    after_space = spaces << _ONE
+    after_space[1:] |= spaces[:-1] >> np.uint64(63)
+    if (spaces & after_space).any() or chars.max(initial=0) > 127:
+        return None
+    num_spaces = _set_before(spaces, ends)
+    num_spaces[1:] -= num_spaces[:-1].copy()
+    if chars[ends[0] - 1] == ord("\r"):
+        ends = ends - 1
+        if (chars[ends] != ord("\r")).any():
+            return None
+
+    body_lines = np.flatnonzero(num_spaces == BODY_FIELDS - 1)
+    is_count = num_spaces == 0
+    is_count[np.minimum(body_lines + 1, len(is_count) - 1)] = False
+    counts = np.flatnonzero(is_count)
+    if len(counts) < 2 or counts[0] != 0 or (ends[counts[1:]] - starts[counts[1:]] != 1).any():
+        return None
+    # One digit: a frame has less than ten bodies; other counts are read line by line.
+    num_bodies = chars[starts[counts[1:]]].astype(np.int64) - ord("0")
+    if num_bodies.min() < 0 or num_bodies.max() > 9:
+        return None
+    frame = np.repeat(np.arange(len(num_bodies)), num_bodies)
+    lines_of_body = num_joints + 2
+    joint_lines = (body_lines[:, None] + np.arange(2, lines_of_body)).reshape(-1)
+    regular = (
+        text[: ends[0]] == b"%d" % len(num_bodies)
+        and len(frame) == len(body_lines)
+        and len(starts) == 1 + len(num_bodies) + lines_of_body * len(frame)
+        and np.array_equal(body_lines, 2 + frame + lines_of_body * np.arange(len(frame)))
+        and (num_spaces[joint_lines] == JOINT_FIELDS - 1).all()
+        and (chars[starts[body_lines]] != ord(" ")).all()
+        and (chars[ends[body_lines] - 1] != ord(" ")).all()
+        and _all_read(chars, starts[body_lines + 1], ends[body_lines + 1], b"%d" % num_joints)
+    )
+    if not regular:
+        return None
+    line, end = starts[joint_lines], ends[joint_lines]
+    state = chars[end - 1] - np.uint8(ord("0"))
+    if len(line) and (state.max() > 2 or (chars[end - 2] != ord(" ")).any()):
+        return None
+    fields = _first_three(spaces, line)
+    if fields is None:
+        return None
+    joints = parse_decimals(text, *fields)
+    if not np.isfinite(joints).all():
+        return None
+    return Sightings(
+        num_frames=len(num_bodies),
+        frame=frame,
+        body_id=[text[a : text.index(b" ", a)] for a in starts[body_lines].tolist()],
+        joints=np.ascontiguousarray(joints.T).reshape(-1, num_joints, 3),
+        state=state.reshape(-1, num_joints),
+    )
+
+
+def _bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """Bit i of the result, 64 to a word and the lowest first, is ``mask[i]``; a word of zeros follows."""
+    packed = np.packbits(mask, bitorder="little")
+    words = np.zeros(len(packed) // 8 + 2, "<u8")
+    words.view(np.uint8)[: len(packed)] = packed
+    return words
+
+
+def _set_before(bits: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many bits are set before each place."""
+    word, bit = places >> 6, (places & 63).astype(np.uint64)
+    up_to = np.cumsum(np.bitwise_count(bits).astype(np.int64))
+    return up_to[word] - np.bitwise_count(bits[word] >> bit)
+
+
+def _all_read(
+    chars: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], what: bytes
+) -> bool:
+    if (ends - starts != len(what)).any():
+        return False
+    return bool((chars[starts[:, None] + np.arange(len(what))] == np.frombuffer(what, np.uint8)).all())
+
+
+def _first_three(
+    blanks: npt.NDArray[np.uint64], line: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+    """``[3, N]`` starts and ends of the first three fields of lines; None unless all lie within the window."""
+    word, bit = line >> 6, (line & 63).astype(np.uint64)
+    # Shifting by 64 is undefined, hence in two steps.
+    ahead = (blanks[word] >> bit) | (blanks[word + 1] << (np.uint64(63) - bit) << _ONE)
+    starts, ends = np.empty((3, len(line)), np.int64), np.empty((3, len(line)), np.int64)
+    start = line
+    for k in range(3):
+        lowest = ahead & -ahead
+        if not lowest.all():
+            return None
+        starts[k], ends[k] = start, line + np.bitwise_count(lowest - _ONE)
+        start = ends[k] + 1
+        ahead ^= lowest
+    return starts, ends
+
+
+def _read_lines(text: bytes, num_joints: int, kinect: bool = True) -> Sightings:
+    """The file line by line, with runs of blanks taken as one and blank lines at the end passed over."""
+    lines = _Lines(text)
+    body_fields = _exactly(BODY_FIELDS) if kinect else range(1, 100)
+    joint_fields = _exactly(JOINT_FIELDS) if kinect else range(3, 100)
+    num_frames = lines.count("the number of frames")
+    if num_frames == 0:
+        raise InputError("line 1: it has no frames")
+    frames: list[int] = []
+    ids: list[bytes] = []
+    rows: list[list[bytes]] = []
+    places: list[int] = []
+    for t in range(num_frames):
+        for _ in range(lines.count(f"the number of bodies in frame {t}")):
+            ids.append(lines.fields(body_fields, f"a body of frame {t}")[0])
+            frames.append(t)
+            if lines.count("the number of joints") != num_joints:
+                raise InputError(f"line {lines.number}: a body must have {num_joints} joints")
+            for joint in range(num_joints):
+                fields = lines.fields(joint_fields, f"joint {joint + 1} of a body of frame {t}")
+                joint_fields = _exactly(len(fields))
+                rows.append(fields)
+                places.append(lines.number)
+    lines.finish(num_frames)
+    return Sightings(
+        num_frames=num_frames,
+        frame=np.array(frames, np.int64),
+        body_id=ids,
+        joints=_coordinates(rows, places).reshape(-1, num_joints, 3),
+        state=(_states(rows, places) if kinect else np.full(len(rows), 2, np.uint8)).reshape(-1, num_joints),
+    )
+
+
+def _exactly(count: int) -> range:
+    return range(count, count + 1)
+
+
+class _Lines:
+    """The lines of a text, one after the other."""
+
+    def __init__(self, text: bytes) -> None:
+        if not text.isascii():
+            raise InputError("it is not text: it holds bytes that no number has")
+        self._lines = text.rstrip().split(b"\n")
+        self.number = 0
+
+    def fields(self, allowed: range, what: str) -> list[bytes]:
+        """The next line's fields, as many as allowed."""
+        if self.number >= len(self._lines):
+            raise InputError(f"it is truncated: line {self.number + 1} should hold {what}, but it ends before")
+        fields = self._lines[self.number].split()
+        self.number += 1
+        if len(fields) not in allowed:
+            last = " (the last line: it is truncated)" if self.number == len(self._lines) else ""
+            raise InputError(f"line {self.number}: {what} needs {allowed[0]} fields, not {len(fields)}{last}")
+        return fields
+
+    def count(self, what: str) -> int:
+        """The next line as a number of things."""
+        field = self.fields(_exactly(1), what)[0]
+        if not field.isdigit() or len(field) > 9:
+            raise InputError(f"line {self.number}: {what} cannot be {_shown(field)}")
+        return int(field)
+
+    def finish(self, num_frames: int) -> None:
+        """Nothing may be left over."""
+        if self.number < len(self._lines):
+            raise InputError(
+                f"line {self.number + 1}: more lines follow, but the {num_frames} frames of line 1 are complete"
+            )
+
+
+def _coordinates(rows: list[list[bytes]], places: list[int]) -> npt.NDArray[np.float32]:
+    fields = [field for row in rows for field in row[:3]]
+    lengths = np.array([len(field) for field in fields], np.int64)
+    ends = np.cumsum(lengths)
+    values = parse_decimals(b"".join(fields), ends - lengths, ends)
+    for i in np.flatnonzero(~np.isfinite(values))[:1]:
+        raise InputError(f"line {places[i // 3]}: {'xyz'[i % 3]} is {_shown(fields[i])}, not a finite number")
+    return values
+
+
+def _states(rows: list[list[bytes]], places: list[int]) -> npt.NDArray[np.uint8]:
+    for row, place in zip(rows, places, strict=True):
+        if row[-1] not in (b"0", b"1", b"2"):
+            raise InputError(f"line {place}: the tracking state must be 0, 1 or 2, not {_shown(row[-1])}")
+    return np.array([row[-1][0] for row in rows], np.uint8) - np.uint8(ord("0"))
+
+
+def _shown(field: bytes) -> str:
+    text = field.decode("ascii", "replace")
+    return repr(text if len(text) <= 20 else text[:20] + "...")
