@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sugar.datasets.decimals import parse_decimals
 from sugar.datasets.importing import import_data
 from sugar.datasets.ntu import Ntu60Reader, Ntu120Reader, read_clip_file, to_skeleton_text
+from sugar.datasets.parsing.decimals import parse_decimals
+from sugar.datasets.parsing.skeleton_text import _read_lines, _read_regular, parse_skeleton_text
 from sugar.datasets.reading import opened
-from sugar.datasets.skeleton_text import _read_lines, _read_regular, parse_skeleton_text
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import NTU25

@@ -154,7 +154,7 @@ def test_a_file_that_is_no_pack_gets_one_line(tmp_path: Path, content: bytes, wo
 
 
 def test_an_unknown_pack_is_answered_with_the_known_ones(tmp_path: Path):
-    with pytest.raises(InputError, match="nw_ucla, .*synthetic"):
+    with pytest.raises(InputError, match=r"nw_ucla, .*synthetic"):
         load_pack("nw-ucla")
     with pytest.raises(InputError, match="no such knowledge pack file"):
         load_pack(tmp_path / "absent.yaml")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sugar.datasets.class_names import class_names
 from sugar.datasets.importing import import_data
-from sugar.datasets.plain_pickle import Array, load_plain
+from sugar.datasets.parsing.plain_pickle import Array, load_plain
 from sugar.datasets.pyskl import PysklReader, read_clip_file, write_pyskl
 from sugar.datasets.reading import read_source
 from sugar.datasets.store import Rejected, Store, write_store

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sugar.datasets.pose_json import link_people
+from sugar.datasets.parsing.pose_json import link_people
 from sugar.datasets.reading import Item, SourceFile, read_source
 from sugar.datasets.smarthome import CLASSES, SmarthomeReader, read_clip_file
 from sugar.datasets.store import Rejected

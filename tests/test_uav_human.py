@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sugar.datasets.parsing.skeleton_text import parse_skeleton_text
 from sugar.datasets.reading import opened
-from sugar.datasets.skeleton_text import parse_skeleton_text
 from sugar.datasets.uav_human import UavHumanReader, read_clip_file
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip

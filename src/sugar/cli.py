@@ -112,13 +112,13 @@ def knowledge_show(pack: str, class_: str | None) -> None:
 
 def train(arguments: Sequence[str]) -> None:
     """Train a run from a config file; flags override the file."""
-    from sugar.config import parse_config, read_yaml
+    from sugar.config import parse_config, read_config
     from sugar.training.config import RunConfig
     from sugar.training.run import train as train_run
 
     parser = _train_parser()
     path = Path(parser.parse_args(list(arguments)).config)
-    config, given = parse_config(RunConfig, read_yaml(path), where=str(path), parser=parser, arguments=arguments)
+    config, given = parse_config(RunConfig, read_config(path), where=str(path), parser=parser, arguments=arguments)
     if given["store"] is not None:
         config.data.store = given["store"]
     if given["llm"] is not None:
@@ -248,7 +248,7 @@ def _train_parser() -> ArgumentParser:
     from sugar.training.config import RunConfig
 
     parser = new_parser(train.__doc__)
-    parser.add_argument("config", type=str, help="YAML file; every flag below may stand in it")
+    parser.add_argument("config", type=str, help="YAML file; every flag below may stand in it, and base: another file")
     parser.add_argument("--out", type=Path, required=True, help="run folder")
     parser.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
     parser.add_argument("--store", type=str | None, help="short for --data.store")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
@@ -12,15 +12,38 @@ from rich.progress import track
 from rich.table import Table
 
 from sugar.cli_common import new_parser, print_json
+from sugar.datasets.bvh import BvhReader
+from sugar.datasets.coco_keypoints import CocoKeypointsReader
+from sugar.datasets.kinetics import KineticsReader
 from sugar.datasets.msr_action3d import MsrAction3DReader
+from sugar.datasets.ntu import Ntu60Reader, Ntu120Reader
 from sugar.datasets.nw_ucla import NwUclaReader
+from sugar.datasets.openpose import OpenPoseReader
+from sugar.datasets.own_files import OwnFilesReader
+from sugar.datasets.pku_mmd import PkuMmdReader
+from sugar.datasets.pyskl import PysklReader
 from sugar.datasets.reading import Reader
+from sugar.datasets.smarthome import SmarthomeReader
+from sugar.datasets.uav_human import UavHumanReader
 from sugar.datasets.utd_mhad import UtdMhadReader
 from sugar.errors import InputError
 
+View = Literal["front", "side", "top"]
+Form = Literal["pyskl", "npz", "json", "csv", "parquet"]
 FORMATS: dict[str, type[Any]] = {
-    "nw-ucla": NwUclaReader,
+    "files": OwnFilesReader,
+    "bvh": BvhReader,
+    "coco": CocoKeypointsReader,
+    "kinetics-skeleton": KineticsReader,
     "msr-action3d": MsrAction3DReader,
+    "ntu60": Ntu60Reader,
+    "ntu120": Ntu120Reader,
+    "nw-ucla": NwUclaReader,
+    "openpose": OpenPoseReader,
+    "pku-mmd": PkuMmdReader,
+    "pyskl": PysklReader,
+    "smarthome": SmarthomeReader,
+    "uav-human": UavHumanReader,
     "utd-mhad": UtdMhadReader,
 }
 """What `sugar data import` reads; the fields of a reader are the flags of its format."""
@@ -47,11 +70,26 @@ def add_data_commands(data: ArgumentParser) -> None:
     command.add_argument("--layout", type=str | None, help="common joint layout; the first store's if not given")
     commands.add_subcommand("combine", command, help=data_combine.__doc__)
 
+    command = new_parser(data_export.__doc__)
+    command.add_argument("form", type=Form, help="what to write")
+    command.add_argument("store", type=Path, help="folder of a store")
+    command.add_argument("out", type=Path, help="new file (pyskl) or folder")
+    command.add_argument("--protocol", type=str | None, help="pyskl: write its two sides as splits")
+    commands.add_subcommand("export", command, help=data_export.__doc__)
+
     command = new_parser(data_info.__doc__)
     command.add_argument("store", type=Path, help="folder of a store")
     command.add_argument("--protocol", type=str | None, help="also print what trains and what tests")
     command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     commands.add_subcommand("info", command, help=data_info.__doc__)
+
+    command = new_parser(data_show.__doc__)
+    command.add_argument("source", type=Path, help="folder of a store, or a clip file")
+    command.add_argument("clip_id", type=str | None, nargs="?", help="which clip; the first if not given")
+    command.add_argument("--out", type=Path, required=True, help="a .gif, .mp4 or .html file")
+    command.add_argument("--views", type=str, default="front,side", help="from where: front, side, top")
+    command.add_argument("--size", type=int, default=360, help="width and height of a view in pixels")
+    commands.add_subcommand("show", command, help=data_show.__doc__)
 
     command = new_parser(data_stats.__doc__)
     command.add_argument("store", type=Path, help="folder of a store")
@@ -75,8 +113,12 @@ def run_data(given: Namespace) -> None:
             data_import(kind(**options), a.format, b.source, b.store, b.workers)
         case "combine":
             data_combine(a.out, a.stores, a.layout)
+        case "export":
+            data_export(a.form, a.store, a.out, a.protocol)
         case "info":
             data_info(a.store, a.protocol, a.json)
+        case "show":
+            data_show(a.source, a.clip_id, a.out, a.views.split(","), a.size)
         case "stats":
             data_stats(a.store, a.json)
         case "validate":
@@ -113,25 +155,64 @@ def data_combine(out: Path, stores: Sequence[str], layout: str | None) -> None:
     print(f"{out}: {len(combined)} clips of {len(combined.classes)} classes; protocol {out / PROTOCOL_FILE}")
 
 
+def data_export(form: Form, store: Path, out: Path, protocol: str | None) -> None:
+    """Write a store as files that other tools read."""
+    from sugar.datasets.export_files import write_files
+    from sugar.datasets.protocols import ValidationConfig, get_protocol, split
+    from sugar.datasets.pyskl import write_pyskl
+    from sugar.datasets.store import Store
+
+    opened = Store.open(store)
+    if form != "pyskl":
+        if protocol is not None:
+            raise InputError("data export: only pyskl files hold splits; leave --protocol out")
+        write_files(opened, out, form)
+    elif protocol is None:
+        write_pyskl(opened, out)
+    else:
+        sides = split(opened, get_protocol(protocol), ValidationConfig(by="none"))
+        ids = {"train": sides.train, "test": sides.test}
+        write_pyskl(opened, out, {f"{protocol}_{side}": [opened.clip_ids[i] for i in at] for side, at in ids.items()})
+    print(f"{out}: {len(opened)} clips")
+
+
 def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
     """What a store holds, and how a protocol splits it."""
-    from sugar.datasets.protocols import ValidationConfig, get_protocol, split
+    from sugar.datasets.protocols import describe_split, get_protocol
     from sugar.datasets.store import Store
 
     opened = Store.open(store)
     described = opened.manifest.to_dict() | {"layout": opened.layout.name}
     if protocol is not None:
-        sides = split(opened, get_protocol(protocol), ValidationConfig(by="none"))
-        described["protocol"] = {"name": protocol, "train": len(sides.train), "test": len(sides.test)}
+        described["protocol"] = describe_split(opened, get_protocol(protocol))
     if as_json:
         print_json(described)
         return
     for key, value in described.items():
         if key == "rejected":
             value = f"{len(value)}" + "".join(f"\n  {row['file']}: {row['reason']}" for row in value)
-        elif isinstance(value, list):
-            value = ", ".join(map(str, value))
-        print(f"{key}: {value}")
+        elif key == "protocol":
+            value = "".join(f"\n  {name}: {_in_words(part)}" for name, part in value.items())
+        print(f"{key}: {_in_words(value)}")
+
+
+def data_show(source: Path, clip_id: str | None, out: Path, views: Sequence[View], size: int) -> None:
+    """Draw a clip of a store or a file as a GIF, an MP4 or a page."""
+    from sugar.datasets.store import Store
+    from sugar.evaluation.show import show_clip
+    from sugar.inference.inputs import read_clips
+
+    if (source / "manifest.json").is_file():
+        store = Store.open(source)
+        clip = store[0 if clip_id is None else store.index(clip_id)]
+    else:
+        clips = read_clips(str(source), sys.stdin)
+        found = next((clip for clip in clips if clip_id in (None, clip.clip_id)), None)
+        if found is None:
+            raise InputError(f"{source}: it has no clip {clip_id!r}")
+        clip = found
+    show_clip(clip, out, views, size)
+    print(f"{out}: {clip.clip_id}, {clip.num_frames / clip.fps:.1f} s" + (f", {clip.label}" if clip.label else ""))
 
 
 def data_stats(store: Path, as_json: bool) -> None:
@@ -189,3 +270,9 @@ def _watched(count: int, what: str) -> Iterable[int]:
     """The numbers up to ``count``, with a progress bar if somebody is there to see it."""
     console = Console(stderr=True)
     return track(range(count), what, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {_in_words(part)}" for name, part in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -78,6 +78,41 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """A config file's settings; its key ``base`` names another one beside it, of which it changes some.
+
+    Raises:
+        InputError: a file is missing or no mapping, or bases lead round in a circle.
+    """
+    files: list[Path] = []
+    layers: list[dict[str, Any]] = []
+    at: Path | None = Path(path)
+    while at is not None:
+        if at.resolve() in files:
+            raise InputError(f"{path}: its bases lead back to {at}; take one 'base' out")
+        files.append(at.resolve())
+        values = read_yaml(at)
+        base = values.pop("base", None)
+        if base is not None and not isinstance(base, str):
+            raise InputError(f"{at}: base must be the name of a file beside it, not {base!r}")
+        layers.append(values)
+        at = None if base is None else at.parent / base
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        merged = _merge(merged, layer)
+    return merged
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Mappings are merged key by key; everything else is replaced."""
+    both = {key: _merge(under[key], over[key]) for key in under.keys() & over.keys() if _mappings(under, over, key)}
+    return under | over | both
+
+
+def _mappings(under: dict[str, Any], over: dict[str, Any], key: str) -> bool:
+    return isinstance(under[key], dict) and isinstance(over[key], dict)
+
+
 def as_plain(config: Any) -> dict[str, Any]:
     """The dataclass as nested plain types (tuples become lists), as written to YAML and JSON."""
 

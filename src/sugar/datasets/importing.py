@@ -30,6 +30,7 @@ from sugar.skeleton.layout import JointLayout
 
 CHUNK_ITEMS = 32
 """Items that one process reads at a time; what an interruption may lose."""
+MANY_CHUNKS = 16
 
 
 def import_data(
@@ -59,7 +60,7 @@ def import_data(
     try:
         with opened(source, partial / "unpacked") as files:
             plan = _plan(reader, source, files)
-            chunks = _chunks(plan, partial, f"{name} {reader!r}")
+            chunks = _chunks(plan, partial, f"{name} {reader!r} {plan.read!r}")
             _read_chunks(chunks, plan, workers or os.cpu_count() or 1, console)
             written = _join(chunks, plan, store, name, source.name)
     except KeyboardInterrupt:
@@ -123,7 +124,9 @@ def _read_chunks(chunks: Sequence[_Chunk], plan: Plan, workers: int, console: Co
         done = items - sum(len(chunk.items) for chunk in todo)
         task = progress.add_task("", total=items, completed=done, clips=0, rejected=0)
         clips = rejected = 0
-        for chunk, read, refused in _run(todo, plan, min(workers, len(todo))):
+        if len(todo) < MANY_CHUNKS:
+            workers = 1  # a second process takes longer to start than to help
+        for chunk, read, refused in _run(todo, plan, workers):
             clips, rejected = clips + read, rejected + refused
             progress.update(task, advance=len(chunk.items), clips=clips, rejected=rejected)
 

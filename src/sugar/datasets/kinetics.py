@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sugar.datasets.pose_json import check_persons, link_people, load_json, numbers
+from sugar.datasets.parsing.pose_json import check_persons, link_people, load_json, numbers
 from sugar.datasets.reading import Item, Plan, SourceFile, single_file
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip

@@ -1,7 +1,7 @@
 """NTU RGB+D 60 and 120: ``SsssCcccPpppRrrrAaaa.skeleton``, text files of 25 Kinect v2 joints in metres.
 
 Shahroudy et al., "NTU RGB+D: A large scale dataset for 3D human activity analysis", CVPR 2016; Liu et al., "NTU RGB+D
-120", TPAMI 2020. The form of the files is described in `sugar.datasets.skeleton_text`.
+120", TPAMI 2020. The form of the files is described in `sugar.datasets.parsing.skeleton_text`.
 """
 
 import re
@@ -14,9 +14,9 @@ from typing import ClassVar
 import numpy as np
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.ntu_cleaning import Cleaning, persons, tracks_by_id
+from sugar.datasets.parsing.ntu_cleaning import Cleaning, persons, tracks_by_id
+from sugar.datasets.parsing.skeleton_text import parse_skeleton_text
 from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
-from sugar.datasets.skeleton_text import parse_skeleton_text
 from sugar.datasets.store import Rejected
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip

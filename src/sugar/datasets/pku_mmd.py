@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.decimals import parse_decimals
+from sugar.datasets.parsing.decimals import parse_decimals
 from sugar.datasets.reading import Item, Plan, SourceFile, single_file
 from sugar.datasets.store import Rejected
 from sugar.errors import InputError

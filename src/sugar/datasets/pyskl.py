@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.plain_pickle import Array, load_plain
+from sugar.datasets.parsing.plain_pickle import Array, load_plain
 from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
 from sugar.datasets.store import Rejected, Store
 from sugar.errors import InputError

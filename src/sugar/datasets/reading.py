@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -70,8 +71,7 @@ class SourceFile:
                 return (self.root / self.name).read_bytes()
             if self.root.name == self.name:  # a file by itself
                 return self.root.read_bytes()
-            with zipfile.ZipFile(self.root) as archive:
-                return archive.read(self.name)
+            return _archive(self.root, self.root.stat().st_mtime_ns).read(self.name)
         except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError, KeyError) as error:
             raise InputError(f"cannot be read ({error})") from None
 
@@ -191,6 +191,12 @@ def opened(source: str | Path, scratch: str | Path) -> Iterator[tuple[SourceFile
             shutil.rmtree(folder, ignore_errors=True)
     else:
         yield (SourceFile(source.name, source, source.stat().st_size),)
+
+
+@lru_cache(maxsize=1)
+def _archive(path: Path, changed: int) -> zipfile.ZipFile:
+    """The archive, opened once a process as long as it is not ``changed``: its list of members is long to read."""
+    return zipfile.ZipFile(path)
 
 
 def _folder_files(folder: Path) -> tuple[SourceFile, ...]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.pose_json import check_persons, link_people, load_json, numbers
+from sugar.datasets.parsing.pose_json import check_persons, link_people, load_json, numbers
 from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip

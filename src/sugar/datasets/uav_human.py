@@ -4,7 +4,7 @@ Li et al., "UAV-Human: A large benchmark for human behavior understanding with u
 Files are named ``P070S01G10B00H10UC102000LC092000A031R0_09131758.txt``: person, setup (the clothes that the person
 wears), gender, backpack, hat, upper and lower clothing, action from 0, replicate and the time of recording.
 
-A file has the lines of an NTU file (`sugar.datasets.skeleton_text`). Of a joint's fields the first two are x to
+A file has the lines of an NTU file (`sugar.datasets.parsing.skeleton_text`). Of a joint's fields the first two are x to
 the right and y down in pixels of the video; the others are not used. Bodies have no ids of their own: the
 first of each frame is one person, the second another, as the data set's own tools take them.
 """
@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.ntu_cleaning import Cleaning, persons, tracks_by_rank
+from sugar.datasets.parsing.ntu_cleaning import Cleaning, persons, tracks_by_rank
+from sugar.datasets.parsing.skeleton_text import parse_skeleton_text
 from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
-from sugar.datasets.skeleton_text import parse_skeleton_text
 from sugar.datasets.store import Rejected
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sugar.datasets.decimals import parse_decimals
+from sugar.datasets.parsing.decimals import parse_decimals
 from sugar.errors import InputError
 
 BODY_FIELDS, JOINT_FIELDS = 10, 12

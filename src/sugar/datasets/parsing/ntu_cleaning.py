@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sugar.datasets.skeleton_text import Sightings
+from sugar.datasets.parsing.skeleton_text import Sightings
 from sugar.errors import InputError
 
 MAX_TRACKS = 32

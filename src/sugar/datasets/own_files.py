@@ -1,0 +1,319 @@
+"""One's own data: a folder or archive of NPZ, NPY, JSON, CSV or Parquet files, and a small ``dataset.yaml``.
+
+Without a ``dataset.yaml`` the class of a clip is its ``label`` in the file, or else the folder that it lies in, and
+the joint layout is what the files say or the only one that fits. With one, everything can be said::
+
+    layout: coco17        # a built-in layout, or a JSON file lying beside
+    fps: 30
+    units: pixels         # or m, cm, mm
+    label: filename
+    pattern: 'P(?P<subject>\\d+)_(?P<label>[a-z]+)'
+"""
+
+import hashlib
+import io
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from sugar.config import parse_config
+from sugar.datasets.class_names import class_names
+from sugar.datasets.clip_files import (
+    EXAMPLE,
+    SUFFIXES,
+    Axis,
+    Conventions,
+    Record,
+    clip_of,
+    number_of,
+    read_records,
+    record_id,
+    upright,
+)
+from sugar.datasets.manifest import Rejected
+from sugar.datasets.parsing.clip_tables import read_texts
+from sugar.datasets.parsing.path_labels import NUMBERS, check_pattern, match_path
+from sugar.datasets.reading import Item, Plan, SourceFile, one_each
+from sugar.errors import InputError
+from sugar.skeleton.clip import SkeletonClip
+from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import get_layout
+
+_TO_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+_ID_COLUMNS = ("clip_id", "clip", "file", "id", "name")
+_LABEL_COLUMNS = ("label", "class", "action")
+_LOOK_AT = 20
+"""Files that are looked at for the layout when nothing says it."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``dataset.yaml`` may say of a data set; every key can be left out."""
+
+    layout: str | None = None
+    """Joint layout: a built-in name (coco17, ntu25, ...) or a JSON file lying beside dataset.yaml. Left out: what the
+    files say, or the only layout that fits."""
+    fps: float = 30.0
+    """Frames a second of clips that do not say it themselves."""
+    units: Literal["m", "cm", "mm", "pixels"] | None = None
+    """Unit of the coordinates. Left out: metres in 3-D, pixels in 2-D."""
+    up: Axis | None = None
+    """The axis that points up in the files. Left out: y in 3-D, -y (down the image) in 2-D."""
+    last_is_confidence: bool = False
+    """Whether the last number of each joint is its confidence: x, y, confidence."""
+    nan_is_missing: bool = False
+    """Whether a NaN among joints means that it was not measured. In tables it always does."""
+    label: Literal["folder", "filename", "column", "labels"] | None = None
+    """Where a clip's class is said: the folder that it lies in, the pattern on its file name, a key or column `label`
+    of the file, or the table `labels`. Left out: the table or the pattern if there is one, then the file, then the
+    folder."""
+    pattern: str | None = None
+    """A regular expression found in the file's path without its ending, with any of the groups (?P<label>..),
+    (?P<subject>..), (?P<camera>..), (?P<setup>..), (?P<trial>..), (?P<id>..)."""
+    labels: str | None = None
+    """A CSV or Parquet file beside dataset.yaml: column clip_id or file, and any of label, subject, camera, setup,
+    trial."""
+    classes: tuple[str, ...] | str | None = None
+    """Class names in their order, or a known list (ntu120); a label that is a number counts in it from 0. Left out:
+    the names that occur, sorted."""
+
+
+@dataclass(frozen=True)
+class OwnFilesReader:
+    """One's own NPZ, NPY, JSON, CSV or Parquet files, described by a dataset.yaml."""
+
+    description: str | None = None
+    """A dataset.yaml that lies elsewhere, with the files it names beside it. Left out: the one at the top of the
+    source, if there is one."""
+
+    def plan(self, files: Sequence[SourceFile]) -> Plan:
+        """One item a file.
+
+        Raises:
+            InputError: no file of a known form, a faulty dataset.yaml, or a layout that cannot be told.
+        """
+        about, beside = _description(self.description, files)
+        source = _source(about, beside, files)
+        special = {_path(beside, name) for name in (about.labels, about.layout) if name and beside}
+        clips = [file for file in files if file.name not in special or self.description]
+        items = one_each(clips, *SUFFIXES)
+        layout = source.conventions.layout
+        if layout is None:
+            layout = _layout_of_files(items, source)
+            source = replace(source, conventions=replace(source.conventions, layout=layout))
+        if about.units is not None and (about.units == "pixels") != (layout.dimension == 2):
+            raise InputError(f"dataset.yaml: units {about.units} do not suit the {layout.dimension}-D {layout.name}")
+        upright(np.zeros(layout.dimension), about.up, layout)  # an axis that it does not have
+        return Plan(items, layout, source.classes, source.read)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A described source: reads its files one at a time."""
+
+    conventions: Conventions
+    label: str | None = None
+    pattern: str | None = None
+    classes: tuple[str, ...] | None = None
+    labels: SourceFile | None = None
+    labels_hash: str = ""
+
+    def read(self, item: Item) -> Iterator[SkeletonClip | Rejected]:
+        """The clips of one file.
+
+        Raises:
+            InputError: the file is not of its form, or its name does not match the pattern.
+        """
+        (file,) = item.files
+        records = read_records(file.read(), file.suffix, self.conventions.layout)
+        first = list(islice(records, 2))
+        several, seen = len(first) > 1, set()
+        for number, record in enumerate((*first, *records)):
+            name = record_id(_stem(file), number, 1 + several)
+            if isinstance(record, Rejected):
+                yield Rejected(f"{item.name}: {record.file}".rstrip(": "), record.reason)
+                continue
+            try:
+                clip = self._clip(record, file, name)
+                if clip.clip_id in seen:
+                    raise InputError(f"the clip {clip.clip_id!r} is in it twice")
+            except InputError as error:
+                yield Rejected(f"{item.name}: {record.get('clip_id') or name}" if several else item.name, _bare(error))
+            else:
+                seen.add(clip.clip_id)
+                yield clip
+
+    def _clip(self, record: Record, file: SourceFile, name: str) -> SkeletonClip:
+        found = match_path(self.pattern, _stem(file)) if self.pattern else {}
+        clip_id = str(record.get("clip_id") or found.pop("id", None) or name)
+        row = {} if self.labels is None else self._row(self.labels, clip_id, file)
+        said = dict(record)
+        said |= {key: value for key, value in {**found, **row}.items() if key in NUMBERS and value not in (None, "")}
+        said["clip_id"] = clip_id
+        said["label"] = self._class(record.get("label"), found.get("label"), row.get("label"), file)
+        return clip_of(said, self.conventions, name)
+
+    def _row(self, labels: SourceFile, clip_id: str, file: SourceFile) -> Mapping[str, str]:
+        rows = _label_rows(labels, self.labels_hash)
+        for key in (clip_id, file.name, _stem(file), posixpath.basename(file.name), file.stem):
+            if key in rows:
+                return rows[key]
+        raise InputError(f"the table of labels has no row for {clip_id!r}")
+
+    def _class(self, inside: Any, in_name: str | None, in_table: Any, file: SourceFile) -> str | None:
+        folder = posixpath.basename(file.folder)
+        where = {"column": inside, "filename": in_name, "labels": in_table, "folder": folder}
+        if self.label is None and in_table is not None:  # an empty cell: a clip without a class
+            label = in_table or None
+        elif self.label is None:
+            label = next((v for v in (in_name, inside, folder) if v not in (None, "")), None)
+        else:
+            label = where[self.label]
+            if label in (None, ""):
+                raise InputError(f"it has no class, which dataset.yaml says is in its {self.label}")
+        return label if label is None else _class_name(label, self.classes)
+
+
+def _class_name(label: Any, classes: tuple[str, ...] | None) -> str:
+    if isinstance(label, bool) or not isinstance(label, str | int):
+        raise InputError(f"label must be a class name or a number, not {label!r}")
+    if classes is None or label in classes:
+        return str(label)
+    number = int(label) if isinstance(label, int) or re.fullmatch("[0-9]{1,9}", label) else -1
+    if not 0 <= number < len(classes):
+        raise InputError(f"its class {label!r} is not one of the {len(classes)} classes (numbers count from 0)")
+    return classes[number]
+
+
+def _stem(file: SourceFile) -> str:
+    """The path without its ending, which is unique where file names are not."""
+    return posixpath.splitext(file.name)[0]
+
+
+def _bare(error: InputError) -> str:
+    return re.sub(r"^clip '[^']*': ", "", str(error))
+
+
+def _description(elsewhere: str | None, files: Sequence[SourceFile]) -> tuple[Description, SourceFile | None]:
+    """The description and its file, if there is one."""
+    if elsewhere is not None:
+        path = Path(elsewhere)
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such file; give the path of a dataset.yaml")
+        beside: SourceFile | None = SourceFile(path.name, path.parent, path.stat().st_size)
+    else:
+        found = [file for file in files if posixpath.basename(file.name) in ("dataset.yaml", "dataset.yml")]
+        beside = min(found, key=lambda file: (file.name.count("/"), file.name), default=None)
+    if beside is None:
+        return Description(), None
+    try:
+        values = yaml.safe_load(io.BytesIO(beside.read(1_000_000)))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{beside.name}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{beside.name}: expected settings such as {EXAMPLE}")
+    about, _ = parse_config(Description, values, where=beside.name)
+    return about, beside
+
+
+def _source(about: Description, beside: SourceFile | None, files: Sequence[SourceFile]) -> _Source:
+    conventions = Conventions(
+        layout=_layout(about.layout, beside, files),
+        fps=about.fps,
+        to_metres=_TO_METRES.get(about.units or "m", 1.0),
+        up=about.up,
+        last_is_confidence=about.last_is_confidence,
+        nan_is_missing=about.nan_is_missing,
+    )
+    if not 0 < about.fps < float("inf"):
+        raise InputError(f"dataset.yaml: fps must be above zero, not {about.fps}")
+    try:
+        check_pattern(about.pattern, needs_label=about.label == "filename")
+    except InputError as error:
+        raise InputError(f"dataset.yaml: {error}") from None
+    if about.label == "labels" and about.labels is None:
+        raise InputError("dataset.yaml: label: labels needs the table of labels, such as labels: labels.csv")
+    classes = class_names(about.classes) if isinstance(about.classes, str) else about.classes
+    if classes is not None and (not classes or len(set(classes)) != len(classes)):
+        raise InputError("dataset.yaml: classes must be names that differ from each other")
+    source = _Source(conventions, about.label, about.pattern, classes)
+    if about.labels is None:
+        return source
+    labels = _beside(about.labels, beside, files)
+    source = replace(source, labels=labels, labels_hash=hashlib.sha256(labels.read()).hexdigest())
+    _label_rows(labels, source.labels_hash)  # its faults are told at once
+    return source
+
+
+def _path(beside: SourceFile, name: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(beside.name), name))
+
+
+def _beside(name: str, beside: SourceFile | None, files: Sequence[SourceFile]) -> SourceFile:
+    """The file that dataset.yaml names."""
+    path = name if beside is None else _path(beside, name)
+    for file in files:
+        if file.name == path and (beside is None or file.root == beside.root):
+            return file
+    if beside is not None and (beside.root / path).is_file() and not path.startswith(("..", "/")):
+        return SourceFile(path, beside.root, (beside.root / path).stat().st_size)
+    raise InputError(f"dataset.yaml: it names {name!r}, but no such file lies beside it")
+
+
+def _layout(name: str | None, beside: SourceFile | None, files: Sequence[SourceFile]) -> JointLayout | None:
+    if name is None:
+        return None
+    if not name.endswith(".json"):
+        return get_layout(name)
+    file = _beside(name, beside, files)
+    try:
+        return JointLayout.from_dict(json.loads(file.read(10_000_000)), where=f"layout file {name}")
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"layout file {name}: not JSON ({error})") from None
+
+
+def _layout_of_files(items: Sequence[Item], source: _Source) -> JointLayout:
+    """The layout of the first valid clip."""
+    reasons = []
+    for item in items[:_LOOK_AT]:
+        try:
+            for clip in source.read(item):
+                if isinstance(clip, SkeletonClip):
+                    return clip.layout
+                reasons.append(f"{clip.file}: {clip.reason}")
+        except InputError as error:
+            reasons.append(f"{item.name}: {error}")
+    raise InputError(f"no valid clip in the first {len(items[:_LOOK_AT])} files; {reasons[0]}")
+
+
+@lru_cache(maxsize=1)
+def _label_rows(file: SourceFile, _hash: str) -> dict[str, dict[str, str]]:
+    """The rows of a table of labels by the clip or file that they are about; each process reads them once."""
+    try:
+        columns = read_texts(file.read(), file.suffix)
+        ids = next((columns[name] for name in _ID_COLUMNS if name in columns), None)
+        if ids is None:
+            raise InputError(f"it needs a column {' or '.join(_ID_COLUMNS)}; it has {', '.join(columns)}")
+        kept = {"label": next((columns[name] for name in _LABEL_COLUMNS if name in columns), None)}
+        kept |= {name: columns.get(name) for name in NUMBERS}
+        rows: dict[str, dict[str, str]] = {}
+        for i, clip_id in enumerate(ids):
+            row = {key: values[i] for key, values in kept.items() if values is not None}
+            for name in NUMBERS:
+                number_of(row.get(name), f"row {i + 1}: {name}")
+            if rows.setdefault(clip_id, row) != row:
+                raise InputError(f"row {i + 1}: {clip_id!r} is there twice and with other values")
+    except InputError as error:
+        raise InputError(f"{file.name}: {error}") from None
+    return rows

@@ -1,0 +1,1 @@
+"""What several readers share: numbers, tables, tracks of people, names."""
