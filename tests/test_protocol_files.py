@@ -120,6 +120,17 @@ NTU = [
 ]
 
 
+def test_without_copies_no_test_clip_of_nw_ucla_has_trained(nw_ucla_store: Store) -> None:
+    def joints(indices: np.ndarray) -> set[bytes]:
+        return {nw_ucla_store[int(i)].joints.tobytes() for i in indices}
+
+    usual = split(nw_ucla_store, get_protocol("nw-ucla-cross-view"), ValidationConfig(by="none"))
+    assert len(joints(usual.train) & joints(usual.test)) == 95
+    clean = split(nw_ucla_store, get_protocol("nw-ucla-cross-view-no-copies"), ValidationConfig(by="none"))
+    assert (len(clean.train), len(clean.test)) == (1020, 369)
+    assert not joints(clean.train) & joints(clean.test)
+
+
 @pytest.mark.parametrize(("name", "train", "test"), NTU)
 def test_published_counts_of_ntu(ntu: Listed, ntu60: Listed, name: str, train: int, test: int) -> None:
     protocol = get_protocol(name)
