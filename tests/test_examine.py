@@ -116,3 +116,14 @@ def test_classes_without_or_with_few_clips(tmp_path: Path) -> None:
         "class 'squat': it has only 3 clips; add some, or join it with another class",
         "class 'fly': it has no clip; leave it out of the class list, or add clips",
     ]
+
+
+def test_clips_without_labels_and_joints_without_their_names(tmp_path: Path) -> None:
+    unlabelled = [replace(clip, label=None) for clip in clips()]
+    assert found(tmp_path / "s", unlabelled) == [
+        "toy: none of its clips has a label; import it with labels, if it is to train or test"
+    ]
+    names = tuple(f"j{i}" for i in range(NTU25.num_joints))
+    rig = replace(NTU25, name="rig", joint_names=names)
+    (line,) = found(tmp_path / "r", [replace(clip, layout=rig) for clip in clips()])
+    assert "layout 'rig' has no joint 'left_shoulder'" in line

@@ -21,6 +21,8 @@ LARGEST_STEP = 1.5
 MOSTLY_EMPTY = 0.5
 """Share of frames with nobody, or of joints not measured, from which a clip is worth a look."""
 FEW_CLIPS = 5
+LIMBS = ("shoulder", "elbow", "hip", "knee")
+"""Joints that all layouts name alike, and that facts are measured from."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,13 @@ def findings(figures: StoreFigures) -> Iterator[Finding]:
     if upright and np.median(upright) < 0.5:
         axis = "xyz"[layout.up]
         yield Finding(store.name, "heads lie below hips in most clips", f"axis {axis} is not up: say which axis is")
+    limbs = [f"{side}_{joint}" for side in ("left", "right") for joint in LIMBS]
+    if unnamed := [name for name in limbs if name not in layout.joint_names]:
+        yield Finding(
+            store.name,
+            f"layout {layout.name!r} has no joint {unnamed[0]!r}, so little can be said of what limbs do",
+            f"name its joints as others do ({', '.join(limbs[:3])}, ...), or train with model.motion.weight 0",
+        )
     yield from _class_findings(store)
     yield from _same_motion(store)
     for clip_id, one in clips:
@@ -212,6 +221,9 @@ def findings(figures: StoreFigures) -> Iterator[Finding]:
 
 
 def _class_findings(store: Store) -> Iterator[Finding]:
+    if not (store.labels >= 0).any():
+        yield Finding(store.name, "none of its clips has a label", "import it with labels, if it is to train or test")
+        return
     counts = np.bincount(store.labels[store.labels >= 0], minlength=len(store.classes))
     for name, count in zip(store.classes, counts, strict=True):
         if count == 0:

@@ -213,6 +213,8 @@ def split(store: Store, protocol: Protocol, validation: ValidationConfig) -> Spl
     Raises:
         InputError: the store lacks the column or a class, a side is empty, or the validation values do not train.
     """
+    if not (store.labels >= 0).any():
+        raise InputError(f"store {store.path}: none of its clips has a label; import the data with labels")
     takes_part, seen, unseen = _classes(store, protocol)
     takes_part &= ~_listed(store, protocol.leave_out)
     trains, tests = _sides(store, protocol, takes_part)

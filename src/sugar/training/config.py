@@ -19,8 +19,8 @@ class DataConfig:
 
     store: str = ""
     """Folder of the store, made by `sugar data import`."""
-    protocol: str = "nw-ucla-cross-view"
-    """Which clips train and which test."""
+    protocol: str = ""
+    """Which clips train and which test: a shipped protocol, a YAML file, or such as ``subject:1-8/9-10``."""
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     """Which clips of the training side are held out to choose the fusion's weights."""
     cache: bool = True
@@ -31,8 +31,8 @@ class DataConfig:
 class KnowledgeConfig:
     """Which texts supervise."""
 
-    pack: str = "nw_ucla"
-    """A shipped knowledge pack by name, or the path of a pack's YAML file."""
+    pack: str = ""
+    """A shipped knowledge pack by name, or the path of a pack's YAML file; several joined by ``+``."""
     kinds: tuple[Literal["motion", "visual"], ...] = ("motion", "visual")
     """Kinds of texts in stage 1; none trains on class names alone."""
 

@@ -80,11 +80,10 @@ class Run:
 
     def __init__(self, config: RunConfig, out: Path, resume: bool) -> None:
         self.config, self.out, self.resume = config, out, resume
-        if "instruct" in config.stages:
-            find_base(config.model.language)  # before hours of stage 1, not after
+        check_named(config)
+        self.pack = load_pack(config.knowledge.pack)
         opened = Store.open(config.data.store)
         self.split: Split = split(opened, get_protocol(config.data.protocol), config.data.validation)
-        self.pack = load_pack(config.knowledge.pack)
         self.classes = list(self.split.seen)
         self.store = opened.view(classes=self.classes)
         empty = np.bincount(self.store.labels[self.split.train], minlength=len(self.classes)) == 0
@@ -92,6 +91,9 @@ class Run:
             missing = self.classes[int(empty.argmax())]
             raise InputError(f"store {opened.path}: class {missing!r} has no training clip in this protocol")
         bank, motion_bank = knowledge_bank(config, self.pack, self.classes), None
+        if "instruct" in config.stages:  # before hours of stage 1, not after
+            find_base(config.model.language)
+            check_descriptions(config, self.pack, self.classes)
         if config.model.motion.weight > 0:
             motion_bank = motion_sentence_bank(config, self.pack, self.classes)
         self._seed("model")
@@ -257,6 +259,35 @@ class Run:
 
     def _seed(self, part: str) -> None:
         torch.manual_seed(stable_seed(self.config.seed, "init", part))
+
+
+def check_named(config: RunConfig) -> None:
+    """Refuse a config that does not say what it trains on.
+
+    Raises:
+        InputError: the line names the flag.
+    """
+    for flag, value, example in (
+        ("data.store", config.data.store, "stores/mine, made by `sugar data import`"),
+        ("data.protocol", config.data.protocol, "utd-mhad-cross-subject, or subject:1-8/9-10"),
+        ("knowledge.pack", config.knowledge.pack, "utd_mhad, or my/pack.yaml"),
+    ):
+        if not value:
+            raise InputError(f"{flag} is not given; name one, such as {example}")
+
+
+def check_descriptions(config: RunConfig, pack: KnowledgePack, classes: list[str]) -> None:
+    """Refuse a pack that leaves stage 2 without words.
+
+    Raises:
+        InputError: a class has no description.
+    """
+    if missing := [name for name in classes if not pack[name].descriptions]:
+        raise InputError(
+            f"knowledge pack {config.knowledge.pack}: no descriptions of class {missing[0]!r} "
+            f"({len(missing)} missing), "
+            'which stage 2 learns to say; add them, or train without it: --stages \'["represent","baseline"]\''
+        )
 
 
 def knowledge_bank(config: RunConfig, pack: KnowledgePack, classes: list[str]) -> TextBank:
