@@ -146,6 +146,12 @@ def outside(
             vectors = embed_texts([rest for _, rest in said], encoder, cache)
             report[source][version], missed = _judge(bank, vectors, labels)
             report[source][version]["name"] = _judge(bare, vectors, labels)[0]["mean"]
+            if source == "all":
+                together = report.setdefault("a class's texts together", {})
+                known = labels.unique()
+                means = torch.stack([normalize(vectors[labels == label].mean(0), dim=0) for label in known])
+                together[version] = _judge(bank, means, known)[0]
+                together[version]["name"] = _judge(bare, means, known)[0]["mean"]
             # The last source is all of them.
             confused[version] = _pairs(missed, worst)
     return {"pack": pack.name, "classes": len(pack), "sources": report, "confused": confused}
