@@ -222,7 +222,7 @@ def test_bad_use_of_predict(run: Path, store: Path, tmp_path: Path, capsys: pyte
     refused(capsys, [*predict, "sit down,stand up,sit down"], "'sit down'", "twice")
     refused(capsys, ["predict", str(run), str(tmp_path / "gone.json")], "gone.json")
     (tmp_path / "clip.txt").write_text("x")
-    refused(capsys, ["predict", str(run), str(tmp_path / "clip.txt")], "unknown format")
+    refused(capsys, ["predict", str(run), str(tmp_path / "clip.txt")], "neither of MSR Action3D")
     refused(capsys, ["predict", str(tmp_path), str(store)], str(tmp_path))
     other = {"joints": np.ones((3, 20, 3)).tolist(), "layout": "kinect20"}
     (tmp_path / "other.json").write_text(json.dumps(other))
@@ -251,7 +251,9 @@ def test_data_and_knowledge_commands(nw_ucla_folder: Path, tmp_path: Path, capsy
     capsys.readouterr()
     assert main(["data", "info", new, "--protocol", "nw-ucla-cross-view", "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
-    assert (info["clips"], info["protocol"]["train"], info["protocol"]["test"]) == (1484, 1020, 464)
+    sides = info["protocol"]["train"], info["protocol"]["test"]
+    assert (info["clips"], *(side["clips"] for side in sides)) == (1484, 1020, 464)
+    assert [side["cameras"] for side in sides] == [[1, 2], [3]]
     assert main(["data", "validate", str(next(iter(sorted(nw_ucla_folder.glob("*.json")))))]) == 0
     assert main(["knowledge", "show", "nw_ucla", "--class", "throw"]) == 0
     assert "throw" in capsys.readouterr().out

@@ -9,12 +9,13 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sugar.datasets import importing
 from sugar.datasets.importing import CHUNK_ITEMS, import_data
 from sugar.datasets.manifest import Rejected
 from sugar.datasets.nw_ucla import NwUclaReader
@@ -43,6 +44,13 @@ class TextReader:
         yield SkeletonClip(joints, KINECT20, clip_id=clip_id, label=label)
 
 
+class AnyLabel(TextReader):
+    """The same without a list of classes."""
+
+    def plan(self, files: Sequence[SourceFile]) -> Plan:
+        return replace(super().plan(files), classes=None)
+
+
 def write_source(folder: Path, count: int) -> Path:
     folder.mkdir()
     for i in range(count):
@@ -54,7 +62,8 @@ def entries(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_store_does_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+def test_the_store_does_not_depend_on_the_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "MANY_CHUNKS", 2)  # else so few are read by one process
     source = write_source(tmp_path / "in", 3 * CHUNK_ITEMS + 5)
     one = import_data(TextReader(), source, tmp_path / "one", name="toy", workers=1)
     two = import_data(TextReader(), source, tmp_path / "two", name="toy", workers=2)
@@ -63,6 +72,26 @@ def test_the_store_does_not_depend_on_the_number_of_processes(tmp_path: Path) ->
     assert one.clip_ids[:2] == ("clip0", "clip1")
     one.verify()
     assert entries(tmp_path) == {"in", "one", "two"}
+
+
+def test_the_store_of_nw_ucla_is_the_one_that_results_name(nw_ucla_folder: Path, tmp_path: Path) -> None:
+    store = import_data(NwUclaReader(), nw_ucla_folder, tmp_path / "s", name="nw-ucla", workers=1)
+    assert store.hash == "51c38415b28ab510e2e47f2bb36a6b125e2fb8306d0e0fac1c9a44d45acc4580"
+
+
+def test_reading_processes_need_no_torch_and_no_terminal() -> None:
+    script = "import sys, sugar.datasets.importing, sugar.datasets.ntu; print({'torch', 'rich'} & set(sys.modules))"
+    assert (
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout == "set()\n"
+    )
+
+
+def test_classes_of_no_fixed_list_are_the_labels_that_occur(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "in", 2 * CHUNK_ITEMS)
+    (source / "99999.txt").write_text("fly last 4")
+    store = import_data(AnyLabel(), source, tmp_path / "s", name="toy", workers=1)
+    assert store.classes == ("fly", "sit", "stand")
+    assert store[-1].label == "fly"
 
 
 def test_rejected_files_duplicates_and_unknown_labels_are_listed(tmp_path: Path) -> None:

@@ -149,6 +149,14 @@ def test_irregular_blanks_and_exponents_change_nothing() -> None:
         assert np.array_equal(parse_skeleton_text(variant, 25).joints, expected.joints)
 
 
+def test_body_ids_of_any_length_are_told_apart() -> None:
+    text = _text(6, 2).replace(b"72057594037931101 ", b"7 ").replace(b"\r\n7 ", b"\r\n123456789012345678901 ", 3)
+    found = _read_regular(text, 25)
+    assert found is not None
+    assert found.body_id == [row[1] for row in _plainly(text)]
+    assert set(found.body_id) == {b"7", b"123456789012345678901", b"72057594037931102"}
+
+
 def test_name_gives_id_label_and_numbers(tmp_path: Path) -> None:
     clip = _read(tmp_path, _text())
     assert (clip.clip_id, clip.label) == ("S001C002P003R001A013", "tear up paper")
@@ -345,6 +353,14 @@ def test_numbers_in_the_file_do_not_drive_memory() -> None:
     with pytest.raises(InputError, match="truncated"):
         parse_skeleton_text(text, 25)
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+
+
+def test_a_long_body_id_does_not_fill_memory() -> None:
+    text = _text(200).replace(b"72057594037931101", b"7" * 200_000, 1)
+    tracemalloc.start()
+    assert parse_skeleton_text(text, 25).body_id[0] == b"7" * 200_000
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
 
 

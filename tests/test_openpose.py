@@ -194,8 +194,9 @@ def test_wrong_numbering_and_options(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         list(read_clips(tmp_path / "gone"))
     write_frame(tmp_path / "none" / "x", "a", 1, [one])
-    _, ((_, reason),) = read(tmp_path / "none", persons=0)
-    assert "persons must be 1 or more" in reason
+    for options, message in (({"persons": 0}, "persons must be from 1 to 10"), ({"fps": -1.0}, "fps must be above")):
+        with pytest.raises(InputError, match=message):
+            read(tmp_path / "none", **options)
 
 
 @settings(max_examples=60, deadline=None)
@@ -255,3 +256,18 @@ def test_nobody_at_all_and_many_passers_by() -> None:
     frames = [frame(*[person(tuple(rng.uniform(0, 1e6, 2)), 17) for _ in range(50)]) for _ in range(200)]
     assert link_persons(frames, COCO17, persons=2).shape == (200, 2, 17, 3)  # 10,000 tracks, two are kept
     assert torso_joints(KINECT20) == (0, 1, 2, 4, 8, 12, 16)
+
+
+def test_whoever_comes_later_takes_the_place_of_one_who_is_gone() -> None:
+    """After a cut of the video the same two people have new tracks; a third who meets both has no place."""
+    step = np.array([1.0, 0, 0])
+    before = [np.stack([person((100, 100), seed=1), person((600, 100), seed=2)]) + t * step for t in range(20)]
+    after = [np.stack([person((100, 900), seed=1), person((600, 900), seed=2)]) + 2 * t * step for t in range(20)]
+    frames = [*before, *after]
+    linked = link_persons(frames, OPENPOSE25, 2)
+    assert linked.shape[:2] == (40, 2)
+    for t in range(40):
+        np.testing.assert_array_equal(np.sort(linked[t], axis=0), np.sort(frames[t], axis=0))
+    crowd = [np.concatenate([frame, person((350, 500), seed=3)[None]]) for frame in frames]
+    still = [np.isclose(link_persons(crowd, OPENPOSE25, 2)[t], crowd[t][2]).all(axis=(1, 2)).any() for t in range(40)]
+    assert not any(still)

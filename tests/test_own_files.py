@@ -475,7 +475,7 @@ def store_of(folder: Path, layout: JointLayout, with_confidence: bool) -> Store:
                 layout=layout,
                 fps=30.0 if i % 3 else 29.97,
                 confidence=sure if with_confidence and i < 110 else None,
-                clip_id=f"{i:03d}" if i else 'odd "id", é\nhere',
+                clip_id=f"{i:03d}" if i else 'odd "id", é; here',
                 label=None if i == 5 else ("3", "NA", "wave, twice")[i % 3],
                 subject=i if i % 4 else None,
                 camera=i % 3,

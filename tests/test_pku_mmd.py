@@ -149,7 +149,7 @@ GOOD = _text(_joints())
         ("1,0,5,1", b"", "it is empty"),
         ("1,0,5,1", b"\n \n", "it is empty"),
         ("1,0,5,1", GOOD[:-1].rsplit(b" ", 1)[0], "the file is truncated"),
-        ("1,0,5,1", GOOD[:-3], "last number is cut off"),
+        ("1,0,5,1", GOOD[:-3], "its last number has fewer decimals"),
         ("1,0,5,1", GOOD.replace(b"\n", b" 0.5\n", 1), "row 1: it has 151 numbers, not 150"),
         ("1,0,5,1", GOOD.replace(b"\n", b"\n\n", 1), "row 2: it has 0 numbers"),
         ("1,0,5,1", b"nan " + GOOD.split(b" ", 1)[1], "row 1: number 1 is 'nan'"),

@@ -143,7 +143,7 @@ CONTENT: dict[str, tuple[dict, str]] = {
     "other scores": (annotation(keypoint_score=np.ones((1, 3, 25))), r"'keypoint_score' must be of shape \(1, 4, 25\)"),
     "scores not numbers": (annotation(keypoint_score=np.full((1, 4, 25), np.nan)), "confidence must be finite"),
     "label a list": (annotation(label=[1]), "its label is of type list"),
-    "label not printable": (annotation(label="\ud800"), "its label is of type str"),
+    "label not printable": (annotation(label="\ud800"), "its label .* cannot be printed"),
 }
 
 
@@ -181,9 +181,9 @@ STRUCTURE: dict[str, tuple[bytes, str]] = {
     "cut": (dumped(whole(annotation()))[:-300], "truncated or not a pickle"),
     "a number": (dumped(3), "no array 'keypoint'"),
     "no annotations": (dumped({"split": {}}), "no array 'keypoint'"),
-    "an annotation that is none": (dumped(whole(annotation(), None)), "annotation 1 has no printable name"),
-    "no name": (dumped(whole(annotation(frame_dir=None))), "annotation 0 has no printable name"),
-    "a name that is no text": (dumped(whole(annotation("\ud800"))), "annotation 0 has no printable name"),
+    "an annotation that is none": (dumped(whole(annotation(), None)), "annotation 1 has no name"),
+    "no name": (dumped(whole(annotation(frame_dir=None))), "annotation 0 has no name"),
+    "a name that is no text": (dumped(whole(annotation(3))), "annotation 0 has no name"),
     "no key points": (dumped(whole(annotation("a"), {"frame_dir": "b"})), "annotation 1: it has no array 'keypoint'"),
     "Kinetics": (dumped(whole(annotation(), {"frame_dir": "b", "raw_file": "c"})), "'raw_file', as PYSKL's Kinetics"),
     "objects": (dumped(whole(annotation(keypoint=np.array([{}])))), "type 'O8', not of numbers"),
@@ -213,6 +213,14 @@ STRUCTURE: dict[str, tuple[bytes, str]] = {
     "an array of lists": (dumped(Runs(np.ndarray, ((1, 2), [1]))), "truncated or not a pickle"),
     "an array of no bytes": (dumped(Runs(np.zeros, (10**9,))), "asks for 'numpy.zeros'"),
 }
+
+
+def test_a_name_that_no_store_can_hold_is_a_rejected_row(tmp_path: Path) -> None:
+    bad, good = read(put(tmp_path / "a.pkl", whole(annotation("\ud800"), annotation())))
+    assert isinstance(bad, Rejected)
+    assert bad.file == r"a.pkl: \ud800"
+    assert "cannot be printed" in bad.reason
+    assert isinstance(good, SkeletonClip)
 
 
 @pytest.mark.parametrize("case", STRUCTURE)

@@ -2,9 +2,11 @@ import json
 import pickle
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from sugar.datasets.store import FORMAT_VERSION, Rejected, Store, write_store
+from sugar.datasets.store import FORMAT_VERSION, Rejected, Store, StoreWriter, write_store
+from sugar.datasets.store_rows import ROW_SCHEMA, BatchWriter, as_row
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import KINECT20, NTU25
@@ -28,6 +30,32 @@ def clips(count: int = 150) -> list[SkeletonClip]:
         )
         for i in range(count)
     ]
+
+
+def exact_clips(count: int = 130) -> list[SkeletonClip]:
+    """Clips of fixed numbers, each of which any machine computes alike."""
+    found = []
+    for i in range(count):
+        frames, persons = 1 + i % 7, 1 + i % 2
+        joints = (np.arange(frames * persons * 60) * 7919 + i * 104729) % 2003 - 1001
+        confidence = (np.arange(frames * persons * 20) + i) % 3
+        found.append(
+            SkeletonClip(
+                joints.reshape(frames, persons, 20, 3).astype(np.float32) / np.float32(512),
+                KINECT20,
+                fps=(25.0, 30.0, 29.97)[i % 3],
+                confidence=confidence.reshape(frames, persons, 20) / np.float32(2) if i % 3 == 0 else None,
+                clip_id=f'clip "{i}" é',
+                label=(None, "walk", "sit down")[i % 3],
+                subject=i % 4,
+                camera=None if i % 5 == 0 else i % 5,
+                trial=i,
+            )
+        )
+    return found
+
+
+HASH = "2f779c4ae6990506ffa65acd9e73d3b1eb1903231d2f9397ae47f17eb8ebdf4f"
 
 
 def write(path, items, classes=CLASSES, rejected=()) -> Store:
@@ -67,6 +95,37 @@ def test_the_hash_follows_the_content(tmp_path) -> None:
     ]
     assert hashes[0] == hashes[1] == hashes[3]  # the label's name counts, not its number
     assert hashes[0] != hashes[2]
+
+
+def test_the_hash_of_the_same_clips_is_always_the_same(tmp_path) -> None:
+    """Runs and results name the stores that they are of by it."""
+    store = write(tmp_path / "s", exact_clips())
+    assert store.hash == HASH
+    store.verify()
+
+
+def test_batches_of_rows_make_the_same_store(tmp_path) -> None:
+    rows = [as_row(clip) for clip in exact_clips()]
+    unknown = rows[3] | {"clip_id": "other", "label": "fly"}
+    with BatchWriter(tmp_path / "rows", ROW_SCHEMA) as part:
+        for row in [*rows[:70], rows[5], unknown, *rows[70:]]:
+            part.add(row)
+    (tmp_path / "s").mkdir()
+    refused = []
+    with pa.memory_map(str(tmp_path / "rows")) as mapped, StoreWriter(tmp_path / "s", KINECT20, CLASSES) as writer:
+        batches = pa.ipc.open_file(mapped)
+        for i in range(batches.num_record_batches):
+            refused += writer.add_batch(batches.get_batch(i))
+    writer.write_manifest("toy", "the test", refused)
+    store = Store.open(tmp_path / "s")
+    assert [row.file for row in refused] == [rows[5]["clip_id"], "other"]
+    assert "there twice" in refused[0].reason
+    assert "'fly' is not one of the 2 classes" in refused[1].reason
+    assert (len(store), store.hash) == (130, HASH)
+    store.verify()
+    for clip, original in zip(store, exact_clips(), strict=True):
+        np.testing.assert_array_equal(clip.joints, original.joints)
+        assert (clip.clip_id, clip.label) == (original.clip_id, original.label)
 
 
 def test_rejected_files_stand_in_the_manifest(tmp_path) -> None:

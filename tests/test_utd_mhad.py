@@ -1,13 +1,16 @@
 import io
-import sys
 import tarfile
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sugar.datasets.parsing.mat_file import read_array
 from sugar.datasets.reading import read_source
 from sugar.datasets.store import Rejected
 from sugar.datasets.utd_mhad import CLASSES, UtdMhadReader, read_clip_file
@@ -16,7 +19,8 @@ from sugar.knowledge.kinematics import measure
 from sugar.skeleton.claims import Claim
 from sugar.skeleton.clip import SkeletonClip
 
-savemat = pytest.importorskip("scipy.io").savemat
+scipy_io = pytest.importorskip("scipy.io")
+savemat, loadmat = scipy_io.savemat, scipy_io.loadmat
 
 
 def skeleton(frames: int = 3) -> np.ndarray:
@@ -103,17 +107,66 @@ def test_folders_and_archives_hold_the_same(tmp_path: Path) -> None:
             list(read_source(UtdMhadReader(), archive))
 
 
-def test_sources_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such"):
         list(read_source(UtdMhadReader(), tmp_path / "absent"))
     with pytest.raises(InputError, match=r"no \.mat"):
         list(read_source(UtdMhadReader(), tmp_path))
     with pytest.raises(InputError, match="no such file"):
         read_clip_file(tmp_path / "absent.mat")
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(InputError, match=r"sugar\[mat\]"):
-        read_clip_file(put(tmp_path / "a1_s1_t1_skeleton.mat", content()))
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("kind", ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"])
+def test_arrays_are_as_scipy_reads_them(kind: str, compress: bool) -> None:
+    wanted = (100 * skeleton()).astype("i1").astype(kind)
+    buffer = io.BytesIO()
+    savemat(buffer, {"a": "words", "longer_name": {"b": 1}, "d_skel": wanted, "z": 1.5}, do_compression=compress)
+    found = read_array(buffer.getvalue(), "d_skel")
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)
+    assert read_array(buffer.getvalue(), "z").tolist() == [[1.5]]
+    for name in ("a", "longer_name"):
+        with pytest.raises(InputError, match="must be numbers"):
+            read_array(buffer.getvalue(), name)
+
+
+PLAIN = io.BytesIO()
+savemat(PLAIN, {"d_skel": skeleton()}, do_compression=False)
+
+
+@settings(max_examples=300, deadline=None)
+@given(at=st.integers(100, 260), put_in=st.binary(max_size=8), drop=st.integers(0, 40), cut=st.booleans())
+def test_a_damaged_file_is_an_array_of_its_own_size_or_one_line(at: int, put_in: bytes, drop: int, cut: bool) -> None:
+    whole = PLAIN.getvalue()
+    damaged = whole[:at] + put_in + (b"" if cut else whole[at + drop :])
+    try:
+        found = read_array(damaged, "d_skel")
+    except InputError:
+        return
+    assert found.size <= len(damaged)
+
+
+def test_claims_of_gigabytes_take_no_memory() -> None:
+    whole = PLAIN.getvalue()
+    at = whole.index(np.int32([20, 3, 3]).tobytes())
+    huge = whole[:at] + np.int32([20, 3, 2**30]).tobytes() + whole[at + 12 :]
+    with pytest.raises(InputError, match="claims a shape"):
+        read_array(huge, "d_skel")
+    bomb = zlib.compress(b"\0" * 200_000_000)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        read_array(whole[:128] + np.uint32([15, len(bomb)]).tobytes() + bomb, "d_skel")
+    with pytest.raises(InputError, match=r"7\.3"):
+        read_array(b"MATLAB 7.3 MAT-file".ljust(512), "d_skel")
+
+
+def test_the_real_files_are_as_scipy_reads_them(shared: Path) -> None:
+    with tarfile.open(shared / "data" / "utd-mhad.tar.xz") as packed:
+        for member in [m for m in packed if m.name.endswith(".mat")][::40]:
+            stream = packed.extractfile(member)
+            assert stream is not None
+            data = stream.read()
+            np.testing.assert_array_equal(read_array(data, "d_skel"), loadmat(io.BytesIO(data))["d_skel"])
 
 
 def test_the_real_data_set(shared: Path) -> None:

@@ -1,7 +1,7 @@
 """The `sugar data` commands: one typed function each."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -129,13 +129,15 @@ def data_import(reader: Reader, name: str, source: Path, store: Path, workers: i
     """Import a data set into a store."""
     from sugar.datasets.importing import import_data
 
+    if workers < 0:
+        raise InputError(f"--workers must be 0 (as many as cores) or more, not {workers}")
     written = import_data(reader, source, store, name=name, workers=workers)
     rejected = written.manifest.rejected
     for row in rejected[:10]:
         print(f"rejected {row.file}: {row.reason}", file=sys.stderr)
     if len(rejected) > 10:
         print(f"and {len(rejected) - 10} more: see {store / 'manifest.json'}", file=sys.stderr)
-    print(f"{store}: {len(written)} clips of {len(written.classes)} classes, {len(rejected)} rejected")
+    print(f"{store}: {_count(written, 'clip')} of {_count(written.classes, 'class')}, {len(rejected)} rejected")
 
 
 def data_combine(out: Path, stores: Sequence[str], layout: str | None) -> None:
@@ -152,7 +154,7 @@ def data_combine(out: Path, stores: Sequence[str], layout: str | None) -> None:
             raise InputError(f"data combine: give each store as STORE=PROTOCOL, not {given!r}")
         parts.append((Store.open(path), get_protocol(protocol)))
     combined = combine_stores(parts, out, parts[0][0].layout if layout is None else get_layout(layout))
-    print(f"{out}: {len(combined)} clips of {len(combined.classes)} classes; protocol {out / PROTOCOL_FILE}")
+    print(f"{out}: {_count(combined, 'clip')} of {_count(combined.classes, 'class')}; protocol {out / PROTOCOL_FILE}")
 
 
 def data_export(form: Form, store: Path, out: Path, protocol: str | None) -> None:
@@ -173,7 +175,7 @@ def data_export(form: Form, store: Path, out: Path, protocol: str | None) -> Non
         sides = split(opened, get_protocol(protocol), ValidationConfig(by="none"))
         ids = {"train": sides.train, "test": sides.test}
         write_pyskl(opened, out, {f"{protocol}_{side}": [opened.clip_ids[i] for i in at] for side, at in ids.items()})
-    print(f"{out}: {len(opened)} clips")
+    print(f"{out}: {_count(opened, 'clip')}")
 
 
 def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
@@ -251,9 +253,9 @@ def data_validate(path: Path, as_json: bool) -> None:
     from sugar.datasets.store import Store
     from sugar.inference.inputs import read_clips
 
-    if not path.is_dir():
-        count = sum(1 for _ in read_clips(str(path), sys.stdin))
-        print_json([]) if as_json else print(f"{path}: {count} valid clips")
+    if not (path / "manifest.json").is_file():
+        clips = [clip.clip_id for clip in read_clips(str(path), sys.stdin)]
+        print_json([]) if as_json else print(f"{path}: {_count(clips, 'valid clip')}")
         return
     store = Store.open(path)
     store.verify()
@@ -263,13 +265,19 @@ def data_validate(path: Path, as_json: bool) -> None:
         return
     for finding in found:
         print(finding)
-    print(f"{path}: {len(store)} valid clips, {len(store.manifest.rejected)} rejected at import, {len(found)} findings")
+    rejected = len(store.manifest.rejected)
+    print(f"{path}: {_count(store, 'valid clip')}, {rejected} rejected at import, {_count(found, 'finding')}")
 
 
 def _watched(count: int, what: str) -> Iterable[int]:
     """The numbers up to ``count``, with a progress bar if somebody is there to see it."""
     console = Console(stderr=True)
     return track(range(count), what, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _count(things: Sized, what: str) -> str:
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{len(things)} {what if len(things) == 1 else plural}"
 
 
 def _in_words(value: Any) -> str:

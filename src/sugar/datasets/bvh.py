@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from sugar.datasets.clip_files import upright
 from sugar.datasets.parsing.bvh_names import Weights, as_layout, body_joints
+from sugar.datasets.parsing.last_number import check_last_number
 from sugar.datasets.parsing.path_labels import LabelSource, check_pattern, path_values
-from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.reading import Item, Plan, SourceFile, check_fps, making_clip, one_each, read_one
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import LAYOUTS, get_layout
@@ -58,6 +59,7 @@ class BvhReader:
             InputError: no BVH file, or options that do not fit.
         """
         check_pattern(self.pattern, needs_label=self.label == "filename")
+        check_fps(self.fps)
         if not 0 < self.scale < math.inf:
             raise InputError(f"scale must be above zero, not {self.scale}")
         layout = get_layout(self.layout)
@@ -79,13 +81,12 @@ class BvhReader:
         points = upright(points, self.up, layout)
         # All zero means "not measured", but here it is where a rig that walks on the spot has its hips.
         points[..., 0] += np.where(points.any(axis=-1), 0, 1e-6)
-        clip = SkeletonClip(
-            joints=points[:, None],  # type: ignore[arg-type]  # the clip makes it float32 and checks it
-            layout=as_layout(found) if layout in LAYOUTS else layout,
-            fps=self.fps or fps,
-            **path_values(file.name, self.label, self.pattern),
-        )
-        yield retarget(clip, layout)
+        values = path_values(file.name, self.label, self.pattern)
+        measured = as_layout(found) if layout in LAYOUTS else layout
+        with making_clip(values["clip_id"], values.get("label")):
+            clip = SkeletonClip(points[:, None], measured, self.fps or fps, **values)  # type: ignore[arg-type]
+            clip = retarget(clip, layout)
+        yield clip
 
 
 def read_clip_file(path: str | Path) -> SkeletonClip:
@@ -94,11 +95,7 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
     Raises:
         InputError: no such file, or it holds no valid clip; names the file.
     """
-    try:
-        (clip,) = BvhReader(label="none").read(single_file(path))
-    except InputError as error:
-        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    return clip
+    return read_one(path, lambda file: next(BvhReader(label="none").read(Item(file.name, (file,)))))
 
 
 @dataclass
@@ -144,7 +141,10 @@ def parse_bvh(content: bytes) -> tuple[Rig, npt.NDArray[np.float64], float]:
     fps = 1 / seconds
     # Frame times are written with few digits: 0.008333 is 120 frames a second.
     fps = float(round(fps)) if abs(fps - round(fps)) < 0.002 * fps and round(fps) else fps
-    return rig, _motion(rows, rig.width), fps
+    motion = _motion(rows, rig.width)
+    *others, last = rows[-1].encode().split()
+    check_last_number(content, last, others)
+    return rig, motion, fps
 
 
 def _after(line: list[str], key: str) -> float:
@@ -159,7 +159,7 @@ def _number(text: str, where: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not abs(value) < 1e30 or "_" in text:
+    if not abs(value) < 1e30 or "_" in text or not text.isascii():
         raise InputError(f"{where} {text[:40]!r} is not a number")
     return value
 
@@ -174,7 +174,7 @@ def _motion(rows: list[str], width: int) -> npt.NDArray[np.float64]:
             motion[t] = np.array(values, dtype=np.float64)
         except ValueError:
             motion[t] = np.nan
-        if not np.abs(motion[t]).max() < 1e30 or "_" in row:
+        if not np.abs(motion[t]).max() < 1e30 or "_" in row or not row.isascii():
             wrong = next(v for v in values if not _is_number(v))
             raise InputError(f"frame {t}: {wrong[:40]!r} is not a number")
     return motion

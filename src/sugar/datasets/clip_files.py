@@ -21,7 +21,8 @@ import numpy.typing as npt
 from sugar.datasets.manifest import Rejected
 from sugar.datasets.parsing.clip_tables import table_records
 from sugar.datasets.parsing.path_labels import NUMBERS, whole_number
-from sugar.datasets.reading import MAX_BYTES
+from sugar.datasets.parsing.pose_json import leaf_types
+from sugar.datasets.reading import MAX_BYTES, making_clip
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
@@ -153,19 +154,20 @@ def clip_of(record: Record, conventions: Conventions, default_id: str) -> Skelet
             confidence = np.where(lost | unsure, 0, confidence)
             lost = lost | (confidence == 0)
         joints = upright(np.where(lost[..., None], 0, joints * conventions.to_metres), conventions.up, layout)
-    clip_id = record.get("clip_id")
+    clip_id = default_id if record.get("clip_id") in (None, "") else str(record["clip_id"])
     label = record.get("label")
     if isinstance(label, bool) or not isinstance(label, str | int | None):
         raise InputError(f"label must be a class name or a number, not {label!r}")
-    return SkeletonClip(
-        joints=joints,  # type: ignore[arg-type]  # the clip makes it float32 and checks it
-        layout=layout,
-        fps=_fps(record.get("fps"), conventions.fps),
-        confidence=confidence,  # type: ignore[arg-type]
-        clip_id=default_id if clip_id is None or clip_id == "" else str(clip_id),
-        label=None if label is None or label == "" else str(label),
-        **{name: number_of(record.get(name), name) for name in NUMBERS},
-    )
+    with making_clip(clip_id, None if label is None else str(label)):
+        return SkeletonClip(
+            joints=joints,  # type: ignore[arg-type]  # the clip makes it float32 and checks it
+            layout=layout,
+            fps=_fps(record.get("fps"), conventions.fps),
+            confidence=confidence,  # type: ignore[arg-type]
+            clip_id=clip_id,
+            label=None if label is None or label == "" else str(label),
+            **{name: number_of(record.get(name), name) for name in NUMBERS},
+        )
 
 
 def upright(joints: npt.NDArray[Any], up: Axis | None, layout: JointLayout) -> npt.NDArray[Any]:
@@ -243,7 +245,7 @@ def _numbers(values: object, what: str) -> tuple[npt.NDArray[np.float64], npt.ND
     except (TypeError, ValueError, OverflowError):
         raise fault from None
     if raw.dtype.kind != "O":
-        if raw.dtype.kind not in "fiu":
+        if raw.dtype.kind not in "fiu" or (isinstance(values, list) and bool in leaf_types(values, raw.ndim)):
             raise fault
         with np.errstate(over="ignore", invalid="ignore"):
             return raw.astype(np.float64), np.zeros(raw.shape, bool)

@@ -6,7 +6,6 @@ whose third number is a visibility (0 not labelled, 1 hidden, 2 visible), here 0
 ``track_id`` (AlphaPose: ``idx``) where every one has it, otherwise by `person_linking`.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ import numpy.typing as npt
 
 from sugar.datasets.parsing.path_labels import LabelSource, check_pattern, path_values
 from sugar.datasets.parsing.person_linking import Track, as_joints, find_tracks, stack_tracks, torso_joints
-from sugar.datasets.reading import MAX_BYTES, Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.parsing.pose_json import check_persons, load_json
+from sugar.datasets.reading import Item, Plan, SourceFile, check_fps, making_clip, one_each, read_one
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
@@ -53,6 +53,8 @@ class CocoKeypointsReader:
         Raises:
             InputError: no JSON file, options that do not fit, or none of the first files holds people.
         """
+        check_persons(self.persons)
+        check_fps(self.fps)
         check_pattern(self.pattern, needs_label=self.label == "filename")
         items = one_each(files, ".json")
         layout = get_layout(self.layout) if self.layout else _layout_of_files(items)
@@ -79,13 +81,10 @@ class CocoKeypointsReader:
         joints, confidence = as_joints(stack_tracks(frames, tracks, self.persons))
         if not joints.any():
             raise InputError("nobody is in any of its frames")
-        yield SkeletonClip(
-            joints=joints,  # type: ignore[arg-type]  # the clip makes it float32 and checks it
-            confidence=confidence,  # type: ignore[arg-type]
-            layout=layout,
-            fps=self.fps,
-            **path_values(item.files[0].name, self.label, self.pattern),
-        )
+        values = path_values(file.name, self.label, self.pattern)
+        with making_clip(values["clip_id"], values.get("label")):
+            clip = SkeletonClip(joints, layout, self.fps, confidence, **values)  # type: ignore[arg-type]  # as float64
+        yield clip
 
 
 def read_clip_file(path: str | Path) -> SkeletonClip:
@@ -94,11 +93,7 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
     Raises:
         InputError: no such file, or it holds no valid clip; names the file.
     """
-    try:
-        (clip,) = CocoKeypointsReader(label="none").read(single_file(path))
-    except InputError as error:
-        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    return clip
+    return read_one(path, lambda file: next(CocoKeypointsReader(label="none").read(Item(file.name, (file,)))))
 
 
 Person = Mapping[str, Any]
@@ -113,14 +108,7 @@ class _Video:
 
 
 def _video(content: bytes) -> _Video:
-    if len(content) > MAX_BYTES:
-        raise InputError("the file is too large")
-    try:
-        data = json.loads(content)
-    except RecursionError:
-        raise InputError("its lists are nested too deeply") from None
-    except ValueError as error:
-        raise InputError(f"truncated or not JSON ({error})") from None
+    data = load_json(content)
     if isinstance(data, dict) and isinstance(data.get("images"), list) and isinstance(data.get("annotations"), list):
         return _annotated(data["images"], data["annotations"])
     if isinstance(data, list):

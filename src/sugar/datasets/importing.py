@@ -1,32 +1,37 @@
 """From a source to a store: read by several processes, resumable, with flat memory.
 
 The items of a source are read in chunks, each into a part file of its own beside the store. A part that is there
-is not read again, so an interrupted import loses only the chunks it was in. When all are there they are joined
-into the store, in the order of the items, whatever the number of processes.
+is not read again, so an interrupted import loses only the chunks it was in. Meanwhile the parts are joined into the
+store, in the order of the items, whatever the number of processes.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sugar.datasets.manifest import Rejected
 from sugar.datasets.reading import Item, Plan, Read, Reader, SourceFile, opened
-from sugar.datasets.store import ROW_SCHEMA, BatchWriter, Row, Store, StoreWriter, as_row, check_replaceable
+from sugar.datasets.store import Store, StoreWriter, check_replaceable
+from sugar.datasets.store_rows import ROW_SCHEMA, BatchWriter, as_row
 from sugar.errors import InputError
 from sugar.files import atomic_folder, write_text
 from sugar.skeleton.layout import JointLayout
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 CHUNK_ITEMS = 32
 """Items that one process reads at a time; what an interruption may lose."""
@@ -40,7 +45,7 @@ def import_data(
     *,
     name: str,
     workers: int = 0,
-    console: Console | None = None,
+    console: "Console | None" = None,
 ) -> Store:
     """Read all of ``source`` into the new store ``store``; goes on where the same import was interrupted.
 
@@ -61,8 +66,8 @@ def import_data(
         with opened(source, partial / "unpacked") as files:
             plan = _plan(reader, source, files)
             chunks = _chunks(plan, partial, f"{name} {reader!r} {plan.read!r}")
-            _read_chunks(chunks, plan, workers or os.cpu_count() or 1, console)
-            written = _join(chunks, plan, store, name, source.name)
+            with closing(_read_chunks(chunks, plan, workers or os.cpu_count() or 1, console)) as parts:
+                written = _join(parts, plan, partial / "joined", store, name, source.name)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{store}: import interrupted; the same command goes on where it stopped") from None
     except InputError:
@@ -90,6 +95,11 @@ class _Chunk:
     def summary(self) -> Path:
         return self.part.with_suffix(".json")
 
+    def told(self) -> dict[str, Any]:
+        """What the summary says: the number of clips, the rejected files, the labels."""
+        summary: dict[str, Any] = json.loads(self.summary.read_text(encoding="utf-8"))
+        return summary
+
 
 def _chunks(plan: Plan, partial: Path, reader: str) -> list[_Chunk]:
     """The chunks of a plan; parts of another import in the same place are removed."""
@@ -109,9 +119,35 @@ def _chunks(plan: Plan, partial: Path, reader: str) -> list[_Chunk]:
     return [_Chunk(plan.items[at : at + CHUNK_ITEMS], partial / "parts" / f"{at:08d}.arrow") for at in starts]
 
 
-def _read_chunks(chunks: Sequence[_Chunk], plan: Plan, workers: int, console: Console | None) -> None:
+def _read_chunks(
+    chunks: Sequence[_Chunk], plan: Plan, workers: int, console: "Console | None"
+) -> Generator[_Chunk, None, None]:
+    """Read what is not there yet; yields all chunks, each once it and those before it are there."""
     todo = [chunk for chunk in chunks if not chunk.summary.is_file()]
-    items = sum(len(chunk.items) for chunk in chunks)
+    missing = {chunk.part for chunk in todo}
+    if len(todo) < MANY_CHUNKS:
+        workers = 1  # a second process takes longer to start than to help
+    given = 0
+    with _progress(console) as progress:
+        items = sum(len(chunk.items) for chunk in chunks)
+        done = items - sum(len(chunk.items) for chunk in todo)
+        task = progress.add_task("", total=items, completed=done, clips=0, rejected=0)
+        clips = rejected = 0
+        for chunk, read, refused in _run(todo, plan, workers):
+            clips, rejected = clips + read, rejected + refused
+            progress.update(task, advance=len(chunk.items), clips=clips, rejected=rejected)
+            missing.remove(chunk.part)
+            while given < len(chunks) and chunks[given].part not in missing:
+                yield chunks[given]
+                given += 1
+    yield from chunks[given:]
+
+
+def _progress(console: "Console | None") -> "Progress":
+    # Here, because the reading processes need none of it.
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("reading"),
         BarColumn(),
@@ -120,15 +156,7 @@ def _read_chunks(chunks: Sequence[_Chunk], plan: Plan, workers: int, console: Co
         TimeRemainingColumn(),
     )
     console = console or Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        done = items - sum(len(chunk.items) for chunk in todo)
-        task = progress.add_task("", total=items, completed=done, clips=0, rejected=0)
-        clips = rejected = 0
-        if len(todo) < MANY_CHUNKS:
-            workers = 1  # a second process takes longer to start than to help
-        for chunk, read, refused in _run(todo, plan, workers):
-            clips, rejected = clips + read, rejected + refused
-            progress.update(task, advance=len(chunk.items), clips=clips, rejected=rejected)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _run(todo: Sequence[_Chunk], plan: Plan, workers: int) -> Iterator[tuple[_Chunk, int, int]]:
@@ -186,38 +214,29 @@ def _read_chunk(chunk: _Chunk, read: Read, layout: JointLayout) -> tuple[int, in
     return clips, len(rejected)
 
 
-def _join(chunks: Sequence[_Chunk], plan: Plan, store: Path, name: str, source: str) -> Store:
-    summaries = [json.loads(chunk.summary.read_text(encoding="utf-8")) for chunk in chunks]
-    rejected = [Rejected(*row) for summary in summaries for row in summary["rejected"]]
-    classes = plan.classes or tuple(sorted({label for summary in summaries for label in summary["labels"]}))
-    with atomic_folder(store) as folder:
-        with StoreWriter(folder, plan.layout, classes) as writer:
-            for chunk in chunks:
-                for row in _rows(chunk.part):
-                    try:
-                        writer.add(row)
-                    except InputError as error:  # an id twice, a label outside the list
-                        rejected.append(Rejected(row["clip_id"], str(error)))
-        if not writer.clips:
-            why = f" (first of {len(rejected)} rejected: {rejected[0].file}: {rejected[0].reason})" if rejected else ""
-            raise InputError(f"store {store}: {source} holds no valid clip{why}")
-        writer.write_manifest(name, source, rejected)
+def _join(chunks: Iterable[_Chunk], plan: Plan, folder: Path, store: Path, name: str, source: str) -> Store:
+    """Write the parts into ``folder`` as they come, and make the store of it when all are there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    classes = plan.classes
+    if classes is None:
+        chunks = list(chunks)
+        classes = tuple(sorted({label for chunk in chunks for label in chunk.told()["labels"]}))
+    rejected: list[Rejected] = []
+    refused: list[Rejected] = []  # an id twice, a label outside the list
+    with StoreWriter(folder, plan.layout, classes) as writer:
+        for chunk in chunks:
+            rejected += [Rejected(*row) for row in chunk.told()["rejected"]]
+            with pa.memory_map(str(chunk.part)) as mapped:
+                file = pa.ipc.open_file(mapped)
+                for i in range(file.num_record_batches):
+                    refused += writer.add_batch(file.get_batch(i))
+    rejected += refused
+    if not writer.clips:
+        why = f" (first of {len(rejected)} rejected: {rejected[0].file}: {rejected[0].reason})" if rejected else ""
+        raise InputError(f"store {store}: {source} holds no valid clip{why}")
+    writer.write_manifest(name, source, rejected)
+    with atomic_folder(store) as complete:
+        for path in folder.iterdir():
+            path.replace(complete / path.name)
     return Store.open(store)
-
-
-def _rows(part: Path) -> Iterator[Row]:
-    with pa.memory_map(str(part)) as mapped:
-        file = pa.ipc.open_file(mapped)
-        for number in range(file.num_record_batches):
-            batch = file.get_batch(number)
-            plain = {
-                field.name: batch.column(field.name).to_pylist()
-                for field in batch.schema
-                if not pa.types.is_list(field.type)
-            }
-            for i in range(batch.num_rows):
-                row = {key: values[i] for key, values in plain.items()}
-                for key in ("joints", "confidence"):
-                    value = batch.column(key)[i]
-                    row[key] = value.values.to_numpy() if value.is_valid else None
-                yield row

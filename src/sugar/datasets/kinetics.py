@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sugar.datasets.parsing.pose_json import check_persons, link_people, load_json, numbers
-from sugar.datasets.reading import Item, Plan, SourceFile, single_file
+from sugar.datasets.manifest import check_text
+from sugar.datasets.parsing.person_linking import link_persons
+from sugar.datasets.parsing.pose_json import check_persons, load_json, numbers
+from sugar.datasets.reading import Item, Plan, SourceFile, check_fps, making_clip, read_one
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import OPENPOSE18
@@ -39,7 +41,7 @@ class KineticsReader:
     width: int = 340
     """Pixels of the videos that the shares refer to, across."""
     height: int = 256
-    """And down."""
+    """Pixels of the videos that the shares refer to, down."""
     fps: float = 30.0
     """Frames a second of the videos."""
 
@@ -50,6 +52,7 @@ class KineticsReader:
             InputError: there is no clip, or a label file that cannot be read.
         """
         check_persons(self.persons)
+        check_fps(self.fps)
         if self.width < 1 or self.height < 1:
             raise InputError(f"width and height must be pixels above zero, not {self.width} and {self.height}")
         labels = {file.name: file for file in files if file.name.endswith(_LABELS)}
@@ -81,13 +84,13 @@ class KineticsReader:
         if not isinstance(data, dict) or not isinstance(data.get("data"), list):
             raise InputError("it needs an object with a list 'data' of frames")
         own = data.get("label")
-        if own is not None and not (isinstance(own, str) and own.isprintable()):
-            raise InputError("its label is not a printable name")
+        if own is not None and not isinstance(own, str):
+            raise InputError("its label is not a name")
         if label and own and label != own:
-            raise InputError(f"its label {own!r} contradicts the label file ({label!r})")
+            raise InputError(f"its label {own[:200]!r} contradicts the label file ({label!r})")
         joints, confidence = self._people(data["data"])
         folder = PurePosixPath(file.name).parent.name.lower()
-        try:
+        with making_clip(file.stem, label or own):
             return SkeletonClip(
                 joints=joints,
                 layout=OPENPOSE18,
@@ -97,30 +100,29 @@ class KineticsReader:
                 label=label or own or None,
                 setup=1 if "train" in folder else 2 if "val" in folder else None,
             )
-        except InputError as error:
-            raise InputError(str(error).removeprefix(f"clip {file.stem!r}: ")) from None
 
     def _people(self, frames: list[Any]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """``[T, M, 18, 2]`` in pixels and ``[T, M, 18]``; a frame that is not listed has nobody in it."""
-        listed: dict[int, list[npt.NDArray[np.float64]]] = {}
+        listed: dict[int, npt.NDArray[np.float64]] = {}
         for n, frame in enumerate(frames):
             number = frame.get("frame_index") if isinstance(frame, dict) else None
             if type(number) is not int or not 1 <= number <= _MAX_FRAMES or number in listed:
                 raise InputError(f"entry {n} of 'data' has no 'frame_index' of its own from 1 to {_MAX_FRAMES:,}")
             listed[number] = self._skeletons(frame.get("skeleton"), number)
-        order = sorted(listed)
-        linked = link_people([[found[:, :2] for found in listed[number]] for number in order])
-        frames_there, most = max(order, default=0), max([1, *map(len, listed.values())])
-        people = np.zeros((frames_there, most, _JOINTS, 3), dtype=np.float32)
+        if not listed:
+            raise InputError("it has no frames")
+        nobody = np.zeros((0, _JOINTS, 3))
+        frames_there = [listed.get(number, nobody) for number in range(1, max(listed) + 1)]
         # What is too large for float32 becomes infinite here; the clip then says where it stands.
         with np.errstate(over="ignore", invalid="ignore"):
-            for number, persons in zip(order, linked, strict=True):
-                for found, person in zip(listed[number], persons, strict=True):
-                    people[number - 1, person] = found
+            linked = link_persons(frames_there, OPENPOSE18, persons=max(1, *map(len, frames_there)))
+            people = linked.astype(np.float32)
+        if not people.any():
+            raise InputError("nobody is there in any of its frames")
         return people[..., :2], people[..., 2]
 
-    def _skeletons(self, skeletons: object, number: int) -> list[npt.NDArray[np.float64]]:
-        """The surest people of a frame, each ``[18, 3]``: x and y in pixels, score."""
+    def _skeletons(self, skeletons: object, number: int) -> npt.NDArray[np.float64]:
+        """The surest people of a frame, ``[P, 18, 3]``: x and y in pixels, score."""
         if not isinstance(skeletons, list) or not all(isinstance(person, dict) for person in skeletons):
             raise InputError(f"'skeleton' of frame {number} is not a list of people")
         found = []
@@ -132,7 +134,8 @@ class KineticsReader:
                 raise InputError(f"a score of frame {number} is not a finite number")
             joints = np.where(there[:, None], pose * [self.width, self.height], 0.0)
             found.append(np.column_stack([joints, np.where(there, score, 0.0)]))
-        return sorted(found, key=lambda person: -person[:, 2].sum())[: self.persons]
+        surest = sorted(found, key=lambda person: -person[:, 2].sum())[: self.persons]
+        return np.array(surest).reshape(-1, _JOINTS, 3)
 
 
 def read_clip_file(path: str | Path, reader: KineticsReader = KineticsReader()) -> SkeletonClip:
@@ -142,11 +145,7 @@ def read_clip_file(path: str | Path, reader: KineticsReader = KineticsReader()) 
         InputError: the file is absent, truncated, or not a valid clip.
     """
     check_persons(reader.persons)
-    (file,) = single_file(path).files
-    try:
-        return reader._clip(file, None)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return read_one(path, lambda file: reader._clip(file, None))
 
 
 @lru_cache(maxsize=4)  # a file of 240,000 labels, read once by each process
@@ -157,7 +156,8 @@ def _labels_of(file: SourceFile) -> Mapping[str, str]:
     labels = {}
     for name, entry in data.items():
         label = entry.get("label") if isinstance(entry, dict) else None
-        if not isinstance(label, str) or not label or not label.isprintable():
-            raise InputError(f"its entry {name!r} has no printable label")
+        if not isinstance(label, str) or not label:
+            raise InputError(f"its entry {name[:200]!r} has no label")
+        check_text(label, f"the label of {name[:200]!r}")
         labels[name] = label
     return labels

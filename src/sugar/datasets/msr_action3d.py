@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.reading import Item, Plan, SourceFile, single_file
+from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, read_one
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import KINECT20
@@ -60,11 +60,7 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
     Raises:
         InputError: the file is absent, truncated, or not a valid clip.
     """
-    (file,) = single_file(path).files
-    try:
-        return _clip(file, named_by_protocol=False)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return read_one(path, lambda file: _clip(file, named_by_protocol=False))
 
 
 def _clip(file: SourceFile, *, named_by_protocol: bool) -> SkeletonClip:
@@ -84,11 +80,9 @@ def _clip(file: SourceFile, *, named_by_protocol: bool) -> SkeletonClip:
     # What is too large for float32 becomes infinite here; the clip then says where it stands.
     with np.errstate(over="ignore"):
         joints = rows[:, :3].astype(np.float32).reshape(-1, 1, KINECT20.num_joints, 3)[:, :, _TO_KINECT20]
-    try:
+    with making_clip(clip_id, label):
         # A frame of zeros is one in which nobody was found; it stays, so that time does not jump.
         return SkeletonClip(joints, KINECT20, FPS, clip_id=clip_id, label=label, subject=subject, trial=trial)
-    except InputError as error:
-        raise InputError(str(error).removeprefix(f"clip {clip_id!r}: ")) from None
 
 
 def _table(content: bytes) -> npt.NDArray[np.float64]:

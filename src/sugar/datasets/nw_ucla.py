@@ -4,7 +4,6 @@ Wang et al., "Cross-view action modeling, learning and recognition", CVPR 2014; 
 holds ``file_name``, ``skeletons`` [T][20][3] in metres and ``label`` 1..10.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.parsing.pose_json import leaf_types, load_json
+from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, one_each, read_one
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import KINECT20
@@ -36,7 +36,7 @@ class NwUclaReader:
     def read(self, item: Item) -> Iterator[SkeletonClip]:
         """The clip of one file."""
         (file,) = item.files
-        yield _parse(file.read(), file.stem, named_by_protocol=True)
+        yield _clip(file, named_by_protocol=True)
 
 
 def read_clip_file(path: str | Path) -> SkeletonClip:
@@ -45,15 +45,11 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
     Raises:
         InputError: the file is absent, truncated, or not a valid clip.
     """
-    (file,) = single_file(path).files
-    try:
-        return _parse(file.read(), file.stem, named_by_protocol=False)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return read_one(path, lambda file: _clip(file, named_by_protocol=False))
 
 
-def _parse(content: bytes, stem: str, *, named_by_protocol: bool) -> SkeletonClip:
-    match = _NAME.fullmatch(stem)
+def _clip(file: SourceFile, *, named_by_protocol: bool) -> SkeletonClip:
+    match = _NAME.fullmatch(file.stem)
     label, subject, trial, camera = None, None, None, None
     if match:
         action, subject, trial, camera = (int(number) for number in match.groups())
@@ -62,10 +58,7 @@ def _parse(content: bytes, stem: str, *, named_by_protocol: bool) -> SkeletonCli
         label = _CLASS_OF_ACTION[action]
     elif named_by_protocol:
         raise InputError("the file name is not of the form aAA_sSS_eEE_vVV.json")
-    try:
-        data = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"truncated or not JSON ({error})") from None
+    data = load_json(file.read())
     if not isinstance(data, dict) or not isinstance(data.get("skeletons"), list):
         raise InputError("it needs an object with a list 'skeletons' of frames")
     if label is not None and "label" in data and data["label"] != CLASSES.index(label) + 1:
@@ -80,18 +73,18 @@ def _parse(content: bytes, stem: str, *, named_by_protocol: bool) -> SkeletonCli
         raise InputError("it has no frames")
     if joints.ndim != 3:
         raise InputError(f"'skeletons' must be [frames][joints][3], not of shape {joints.shape}")
-    try:
+    if not leaf_types(data["skeletons"], 3) <= {int, float}:
+        raise InputError(_first_fault(data["skeletons"]))
+    with making_clip(file.stem, label):
         return SkeletonClip(
             joints=joints[:, None],  # one person
             layout=KINECT20,
-            clip_id=stem,
+            clip_id=file.stem,
             label=label,
             subject=subject,
             camera=camera,
             trial=trial,
         )
-    except InputError as error:
-        raise InputError(str(error).removeprefix(f"clip {stem!r}: ")) from None
 
 
 def _first_fault(frames: list[object]) -> str:
@@ -103,6 +96,6 @@ def _first_fault(frames: list[object]) -> str:
         for joint, position in zip(KINECT20.joint_names, frame, strict=True):
             if not isinstance(position, list) or len(position) != 3:
                 return f"{joint} in frame {t} is not three coordinates"
-            if not all(isinstance(x, int | float) for x in position):
+            if not all(type(x) in (int, float) for x in position):
                 return f"{joint} in frame {t} has a coordinate that is not a number"
     return "'skeletons' is not a regular array of numbers"

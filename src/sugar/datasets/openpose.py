@@ -5,7 +5,6 @@ Cao et al., "OpenPose: realtime multi-person 2D pose estimation using part affin
 frames; see `person_linking`.
 """
 
-import json
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -19,13 +18,14 @@ import numpy.typing as npt
 
 from sugar.datasets.parsing.path_labels import check_pattern, path_values
 from sugar.datasets.parsing.person_linking import as_joints, link_persons
-from sugar.datasets.reading import Item, Plan, SourceFile, opened
+from sugar.datasets.parsing.pose_json import check_persons, load_json
+from sugar.datasets.reading import Item, Plan, SourceFile, check_fps, making_clip, opened
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 from sugar.skeleton.layouts import COCO17, OPENPOSE18, OPENPOSE25, get_layout
 
-_NAME = re.compile(r"(?:(?P<name>.*)_)?(?P<frame>[0-9]{1,18})_keypoints\.json")
+_NAME = re.compile(r"(?:(?P<name>.*)_)?(?P<frame>[0-9]{1,18})_keypoints\.json", re.DOTALL)
 _LAYOUTS = {layout.num_joints: layout for layout in (OPENPOSE25, OPENPOSE18, COCO17)}
 _MAX_GAP = 10
 _FRAME_BYTES = 16 * 1024**2
@@ -54,6 +54,8 @@ class OpenPoseReader:
         Raises:
             InputError: no file of such a name, options that do not fit, or nobody in any file.
         """
+        check_persons(self.persons)
+        check_fps(self.fps)
         check_pattern(self.pattern, needs_label=self.label == "filename")
         clips: dict[str, list[SourceFile]] = {}
         for file in files:
@@ -94,13 +96,10 @@ class OpenPoseReader:
         joints, confidence = as_joints(link_persons(frames, layout, self.persons))
         if not joints.any():
             raise InputError("nobody is in any of its frames")
-        yield SkeletonClip(
-            joints=joints,  # type: ignore[arg-type]  # the clip makes it float32 and checks it
-            confidence=confidence,  # type: ignore[arg-type]
-            layout=layout,
-            fps=self.fps,
-            **self._path_values(item),
-        )
+        values = self._path_values(item)
+        with making_clip(values["clip_id"], values.get("label")):
+            clip = SkeletonClip(joints, layout, self.fps, confidence, **values)  # type: ignore[arg-type]  # as float64
+        yield clip
 
     def _path_values(self, item: Item) -> dict[str, Any]:
         by_name = self.label == "filename"
@@ -175,13 +174,9 @@ def _people(file: SourceFile, layout: JointLayout) -> npt.NDArray[np.float64]:
 def _numbers(file: SourceFile) -> list[list[float]]:
     """``pose_keypoints_2d`` of each person in one frame; people without are passed over."""
     try:
-        data = json.loads(file.read(_FRAME_BYTES))
-    except RecursionError:
-        raise InputError(f"{file.name}: its lists are nested too deeply") from None
+        data = load_json(file.read(_FRAME_BYTES))
     except InputError as error:
         raise InputError(f"{file.name}: {error}") from None
-    except ValueError as error:
-        raise InputError(f"{file.name}: truncated or not JSON ({error})") from None
     people = data.get("people") if isinstance(data, dict) else None
     if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
         raise InputError(f"{file.name}: it needs an object with a list 'people'")

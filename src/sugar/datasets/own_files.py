@@ -42,7 +42,7 @@ from sugar.datasets.clip_files import (
 from sugar.datasets.manifest import Rejected
 from sugar.datasets.parsing.clip_tables import read_texts
 from sugar.datasets.parsing.path_labels import NUMBERS, check_pattern, match_path
-from sugar.datasets.reading import Item, Plan, SourceFile, one_each
+from sugar.datasets.reading import Item, Plan, SourceFile, check_fps, one_each
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
@@ -147,7 +147,7 @@ class _Source:
                 if clip.clip_id in seen:
                     raise InputError(f"the clip {clip.clip_id!r} is in it twice")
             except InputError as error:
-                yield Rejected(f"{item.name}: {record.get('clip_id') or name}" if several else item.name, _bare(error))
+                yield Rejected(f"{item.name}: {record.get('clip_id') or name}" if several else item.name, str(error))
             else:
                 seen.add(clip.clip_id)
                 yield clip
@@ -199,10 +199,6 @@ def _stem(file: SourceFile) -> str:
     return posixpath.splitext(file.name)[0]
 
 
-def _bare(error: InputError) -> str:
-    return re.sub(r"^clip '[^']*': ", "", str(error))
-
-
 def _description(elsewhere: str | None, files: Sequence[SourceFile]) -> tuple[Description, SourceFile | None]:
     """The description and its file, if there is one."""
     if elsewhere is not None:
@@ -234,9 +230,8 @@ def _source(about: Description, beside: SourceFile | None, files: Sequence[Sourc
         last_is_confidence=about.last_is_confidence,
         nan_is_missing=about.nan_is_missing,
     )
-    if not 0 < about.fps < float("inf"):
-        raise InputError(f"dataset.yaml: fps must be above zero, not {about.fps}")
     try:
+        check_fps(about.fps)
         check_pattern(about.pattern, needs_label=about.label == "filename")
     except InputError as error:
         raise InputError(f"dataset.yaml: {error}") from None

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from sugar.datasets.class_names import class_names
 from sugar.datasets.parsing.decimals import parse_decimals
-from sugar.datasets.reading import Item, Plan, SourceFile, single_file
+from sugar.datasets.parsing.last_number import check_last_number
+from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, read_one
 from sugar.datasets.store import Rejected
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
@@ -99,10 +100,7 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
     Raises:
         InputError: the file is absent, truncated or holds nobody.
     """
-    try:
-        return _present(_recording(single_file(path).files[0]))
-    except InputError as error:
-        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    return read_one(path, lambda file: _present(_recording(file)))
 
 
 def _is_label(file: SourceFile) -> bool:
@@ -134,16 +132,17 @@ def _recording(file: SourceFile) -> _Recording:
 def _present(part: _Recording, label: str | None = None, trial: int | None = None) -> SkeletonClip:
     """As a clip, of the persons that are there in any frame."""
     there = part.joints.any(axis=(0, 2, 3))
-    return SkeletonClip(
-        joints=part.joints[:, there] if there.any() else part.joints,
-        layout=NTU25,
-        fps=FPS,
-        clip_id=part.clip_id,
-        label=label,
-        camera=part.camera,
-        setup=part.setup,
-        trial=trial,
-    )
+    with making_clip(part.clip_id, label):
+        return SkeletonClip(
+            joints=part.joints[:, there] if there.any() else part.joints,
+            layout=NTU25,
+            fps=FPS,
+            clip_id=part.clip_id,
+            label=label,
+            camera=part.camera,
+            setup=part.setup,
+            trial=trial,
+        )
 
 
 def _cut(whole: _Recording, labels: SourceFile) -> Iterator[SkeletonClip | Rejected]:
@@ -172,7 +171,7 @@ def _cut(whole: _Recording, labels: SourceFile) -> Iterator[SkeletonClip | Rejec
             try:
                 yield _present(part, _names()[action - 1], trial=number)
             except InputError as error:  # nobody there
-                yield Rejected(labels.name, f"row {number}: {str(error).removeprefix(f'clip {part.clip_id!r}: ')}")
+                yield Rejected(labels.name, f"row {number}: {error}")
 
 
 def _read_rows(text: bytes) -> npt.NDArray[np.float32]:
@@ -195,10 +194,5 @@ def _read_rows(text: bytes) -> npt.NDArray[np.float32]:
     for i in np.flatnonzero(~np.isfinite(values))[:1]:
         token = text[starts[i] : ends[i]][:20].decode("ascii", "replace")
         raise InputError(f"row {i // _ROW + 1}: number {i % _ROW + 1} is {token!r}, not a finite number")
-    if ends[-1] == len(text) and _decimals(text[starts[-1] :]) != _decimals(text[starts[0] : ends[0]]):
-        raise InputError(f"row {num_rows}: its last number is cut off and no line end follows; the file is truncated")
+    check_last_number(text, text[starts[-1] :], [text[starts[0] : ends[0]]])
     return values.reshape(-1, _ROW)
-
-
-def _decimals(token: bytes) -> int:
-    return len(token) - token.find(b".") if b"." in token else 0

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from sugar.datasets.class_names import class_names
 from sugar.datasets.parsing.plain_pickle import Array, load_plain
-from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.reading import Item, Plan, SourceFile, check_fps, making_clip, one_each, single_file
 from sugar.datasets.store import Rejected, Store
 from sugar.errors import InputError
 from sugar.files import atomic_write
@@ -55,6 +55,7 @@ class PysklReader:
         Raises:
             InputError: no pickle, one without key points, a layout or classes that are unknown.
         """
+        check_fps(self.fps)
         items = one_each(files, ".pkl", ".pickle")
         if self.layout:
             layout = get_layout(self.layout)
@@ -68,8 +69,10 @@ class PysklReader:
 
     def read(self, item: Item) -> Iterator[SkeletonClip | Rejected]:
         """The clips of one file, one after another."""
+        yield from self._clips(item, self._names())
+
+    def _clips(self, item: Item, names: tuple[str, ...] | None) -> Iterator[SkeletonClip | Rejected]:
         (file,) = item.files
-        names = self._names()
         with _content(file) as content:
             data = load_plain(content)
             annotations = data.get("annotations") if isinstance(data, dict) else data
@@ -78,14 +81,14 @@ class PysklReader:
             del data
             for number, annotation in enumerate(annotations):
                 name, keypoint = _field(annotation, "frame_dir"), _field(annotation, "keypoint")
-                if not isinstance(name, str) or not name or not name.isprintable():
-                    raise InputError(f"annotation {number} has no printable name 'frame_dir'")
+                if not isinstance(name, str) or not name:
+                    raise InputError(f"annotation {number} has no name 'frame_dir'")
                 if not isinstance(keypoint, Array) or keypoint.values is None:
                     raise InputError(f"annotation {number}: {_no_key_points(annotation)}")
                 try:
                     yield self._clip(name, keypoint.values, annotation, names)
                 except InputError as error:
-                    yield Rejected(f"{item.name}: {name[:200]}", str(error).removeprefix(f"clip {name!r}: "))
+                    yield Rejected(f"{item.name}: {name}", str(error))
                 keypoint.values = None  # neither kept in memory nor, if the file is malicious, used again
 
     def _names(self) -> tuple[str, ...]:
@@ -102,7 +105,9 @@ class PysklReader:
             f"{shape[2]} joints in {shape[3]}-D could be several layouts: say which with the option layout"
         )
 
-    def _clip(self, name: str, points: npt.NDArray[Any], annotation: object, names: tuple[str, ...]) -> SkeletonClip:
+    def _clip(
+        self, name: str, points: npt.NDArray[Any], annotation: object, names: tuple[str, ...] | None
+    ) -> SkeletonClip:
         score, frames = _field(annotation, "keypoint_score"), _field(annotation, "total_frames")
         if points.ndim != 4:
             raise InputError(f"'keypoint' must be [persons, frames, joints, coordinates], not of shape {points.shape}")
@@ -120,18 +125,20 @@ class PysklReader:
         setup, camera, subject, trial = None, None, None, None
         if match := _NTU_NAME.match(name):
             setup, camera, subject, trial, _ = (int(number) for number in match.groups())
-        return SkeletonClip(
-            joints=np.ascontiguousarray(joints),
-            layout=self._layout_of(points.shape),
-            fps=self.fps,
-            confidence=None if confidence is None else np.ascontiguousarray(confidence),
-            clip_id=name,
-            label=_label(_field(annotation, "label"), names),
-            subject=subject,
-            camera=camera,
-            setup=setup,
-            trial=trial,
-        )
+        label = _label(_field(annotation, "label"), names)
+        with making_clip(name, label):
+            return SkeletonClip(
+                joints=np.ascontiguousarray(joints),
+                layout=self._layout_of(points.shape),
+                fps=self.fps,
+                confidence=None if confidence is None else np.ascontiguousarray(confidence),
+                clip_id=name,
+                label=label,
+                subject=subject,
+                camera=camera,
+                setup=setup,
+                trial=trial,
+            )
 
 
 def read_clip_file(path: str | Path, reader: PysklReader = PysklReader()) -> SkeletonClip:
@@ -151,6 +158,22 @@ def read_clip_file(path: str | Path, reader: PysklReader = PysklReader()) -> Ske
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return clip
+
+
+def read_clips(path: str | Path) -> Iterator[SkeletonClip]:
+    """All clips of a pickle, without labels where these are numbers (for prediction).
+
+    Raises:
+        InputError: the file is absent or damaged, or a clip is not valid.
+    """
+    item = single_file(path)
+    try:
+        for found in PysklReader()._clips(item, None):
+            if isinstance(found, Rejected):
+                raise InputError(f"{found.file.removeprefix(f'{path}: ')}: {found.reason}")
+            yield found
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def write_pyskl(
@@ -232,13 +255,16 @@ def _brief(value: object) -> str:
     return str(value) if type(value) is int and abs(value) < 2**63 else f"of type {type(value).__name__}"
 
 
-def _label(label: object, names: tuple[str, ...]) -> str | None:
-    if isinstance(label, str) and label.isprintable():
+def _label(label: object, names: tuple[str, ...] | None) -> str | None:
+    """``names``: what the numbers mean; None: they do not matter."""
+    if isinstance(label, str):
         return label or None
     if label is None or label == -1:
         return None
     if type(label) is not int:
         raise InputError(f"its label is {_brief(label)}, neither a number nor a name")
+    if names is None:
+        return None
     if not names:
         raise InputError("its label is a number: say what the labels mean with the option classes")
     if not 0 <= label < len(names):

@@ -4,6 +4,7 @@ A reader is a frozen dataclass whose fields are its options (`Reader`). It plans
 reads one item at a time, so that items can be read by several processes and an interrupted import can go on.
 """
 
+import math
 import os
 import shutil
 import tarfile
@@ -18,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
-from sugar.datasets.manifest import Rejected
+from sugar.datasets.manifest import Rejected, check_text
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
@@ -109,6 +110,12 @@ class Plan:
     classes: tuple[str, ...] | None
     read: Read
 
+    def __post_init__(self) -> None:
+        for joint in (self.layout.name, *self.layout.joint_names):
+            check_text(joint, "a name in the joint layout")
+        for name in self.classes or ():
+            check_text(name, "a class name")
+
 
 class Reader(Protocol):
     """One data set or file format."""
@@ -152,6 +159,16 @@ def one_each(files: Iterable[SourceFile], *suffixes: str) -> tuple[Item, ...]:
     return items
 
 
+def check_fps(fps: float | None) -> None:
+    """Refuse an option ``fps`` that is no frames a second.
+
+    Raises:
+        InputError: it is not above zero, or not finite.
+    """
+    if fps is not None and not 0 < fps < math.inf:
+        raise InputError(f"fps must be above zero and finite, not {fps}")
+
+
 def single_file(path: str | Path) -> Item:
     """An item of one file on disk, read without a plan (for prediction).
 
@@ -162,6 +179,36 @@ def single_file(path: str | Path) -> Item:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     return Item(str(path), (SourceFile(path.name, path, path.stat().st_size),))
+
+
+def read_one(path: str | Path, read: Callable[[SourceFile], SkeletonClip]) -> SkeletonClip:
+    """The clip of one file on disk (for prediction).
+
+    Raises:
+        InputError: no such file, or ``read`` refuses it; names the file.
+    """
+    (file,) = single_file(path).files
+    try:
+        return read(file)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+@contextmanager
+def making_clip(clip_id: str, label: str | None = None) -> Iterator[None]:
+    """Around the making of a clip: its names must be such as a store can hold, and errors do not repeat its id.
+
+    Who reports an error, as a rejected row or of a path, says where it is.
+
+    Raises:
+        InputError: without the name of the clip in front.
+    """
+    check_text(clip_id, "its name")
+    check_text(label or "", "its label")
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).removeprefix(f"clip {clip_id!r}: ")) from None
 
 
 @contextmanager
@@ -176,9 +223,13 @@ def opened(source: str | Path, scratch: str | Path) -> Iterator[tuple[SourceFile
             folder, or sizes out of all proportion.
     """
     source = Path(source)
+    try:
+        there = source.exists()
+    except OSError as error:  # a name too long, say
+        raise InputError(f"{str(source)[:200]}: {error.strerror}") from None
     if source.is_dir():
         yield _folder_files(source)
-    elif not source.is_file():
+    elif not there or not source.is_file():
         raise InputError(f"{source}: there is no such folder or archive")
     elif source.suffix.lower() == ".zip" or (zipfile.is_zipfile(source) and source.suffix.lower() != ".npz"):
         yield _zip_files(source)

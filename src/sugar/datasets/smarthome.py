@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.parsing.pose_json import check_persons, link_people, load_json, numbers
-from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.parsing.person_linking import link_persons
+from sugar.datasets.parsing.pose_json import check_persons, load_json, numbers
+from sugar.datasets.reading import Item, Plan, SourceFile, check_fps, making_clip, one_each, read_one
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
@@ -52,6 +53,7 @@ class SmarthomeReader:
     def plan(self, files: Sequence[SourceFile]) -> Plan:
         """One item a file."""
         check_persons(self.persons)
+        check_fps(self.fps)
         return Plan(one_each(files, ".json"), self._layout, CLASSES, self.read)
 
     @property
@@ -76,7 +78,7 @@ class SmarthomeReader:
         elif named_by_protocol:
             raise InputError("the file name is not of the form Label_pPP_rRR_vVV_cCC.json")
         joints = self._joints(load_json(file.read()))
-        try:
+        with making_clip(clip_id, label):
             return SkeletonClip(
                 joints=joints,
                 layout=self._layout,
@@ -88,8 +90,6 @@ class SmarthomeReader:
                 setup=setup,
                 trial=trial,
             )
-        except InputError as error:
-            raise InputError(str(error).removeprefix(f"clip {clip_id!r}: ")) from None
 
     def _joints(self, data: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
         """``[T, M, 13, C]``; a frame without bodies stays, with nobody there."""
@@ -97,28 +97,28 @@ class SmarthomeReader:
         if not isinstance(frames, list) or not frames:
             raise InputError("it needs an object with a list 'frames' of one frame or more")
         people = [self._people(frame, t) for t, frame in enumerate(frames)]
-        layout = self._layout
-        most = max(1, *map(len, people))
-        joints = np.zeros((len(frames), most, layout.num_joints, layout.dimension), dtype=np.float32)
         # What is too large for float32 becomes infinite here; the clip then says where it stands.
         with np.errstate(over="ignore", invalid="ignore"):
-            for t, persons in enumerate(link_people(people)):
-                for body, person in zip(people[t], persons, strict=True):
-                    joints[t, person] = body
+            linked = link_persons(people, self._layout, persons=max(1, *map(len, people)))
+            joints = linked[..., :-1].astype(np.float32)
+        if not joints.any():
+            raise InputError("nobody is there in any of its frames")
         return joints
 
-    def _people(self, frame: object, t: int) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+    def _people(self, frame: object, t: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """``[P, 13, C + 1]``, the last 1 where a joint was measured."""
         if not isinstance(frame, list) or not all(isinstance(body, dict) for body in frame):
             raise InputError(f"frame {t} is not a list of bodies")
         layout, field = self._layout, f"pose{self.dimension}"
-        bodies = []
-        for body in frame[: self.persons]:
+        bodies = np.zeros((len(frame[: self.persons]), layout.num_joints, layout.dimension + 1))
+        for place, body in zip(bodies, frame, strict=False):
             if field not in body:
                 raise InputError(f"a body of frame {t} has no {field!r}")
             flat = numbers(body[field], layout.num_joints * layout.dimension, f"{field} of frame {t}")
-            bodies.append(flat.reshape(layout.dimension, layout.num_joints).T)
-            if self.dimension == "3d" and self.axes == "camera":
-                bodies[-1] = bodies[-1] * [-1.0, -1.0, 1.0]
+            place[:, :-1] = flat.reshape(layout.dimension, layout.num_joints).T
+            place[:, -1] = place[:, :-1].any(axis=1)
+        if self.dimension == "3d" and self.axes == "camera":
+            bodies[..., :2] *= -1
         return bodies
 
 
@@ -129,8 +129,4 @@ def read_clip_file(path: str | Path, reader: SmarthomeReader = SmarthomeReader()
         InputError: the file is absent, truncated, or not a valid clip.
     """
     check_persons(reader.persons)
-    (file,) = single_file(path).files
-    try:
-        return reader._clip(file, named_by_protocol=False)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return read_one(path, lambda file: reader._clip(file, named_by_protocol=False))

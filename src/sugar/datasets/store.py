@@ -12,98 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sugar.datasets.manifest import FORMAT_VERSION, Manifest, Rejected, read_manifest
+from sugar.datasets.store_rows import COLUMNS, STORE_SCHEMA, BatchWriter, ListView, Row, rows_of
+from sugar.datasets.store_rows import as_row as as_row
 from sugar.errors import InputError
 from sugar.files import atomic_folder
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 from sugar.skeleton.retarget import retarget
-
-COLUMNS = ("subject", "camera", "setup", "trial")
-_BATCH_CLIPS = 64
-_BATCH_BYTES = 8_000_000
-
-
-def _schema(label: pa.DataType) -> pa.Schema:
-    return pa.schema(
-        [
-            ("clip_id", pa.string()),
-            ("label", label),
-            *((name, pa.int32()) for name in COLUMNS),
-            ("fps", pa.float64()),
-            ("frames", pa.int32()),
-            ("persons", pa.int32()),
-            ("joints", pa.list_(pa.float32())),
-            ("confidence", pa.list_(pa.float32())),
-        ]
-    )
-
-
-_SCHEMA = _schema(pa.int32())  # labels are indices into the manifest's classes, -1 for none
-ROW_SCHEMA = _schema(pa.string())
-"""Rows before the classes are known: labels by name."""
-
-Row = dict[str, Any]
-"""One clip as the columns of `ROW_SCHEMA`; joints and confidence are flat float32 arrays."""
-
-
-def as_row(clip: SkeletonClip) -> Row:
-    """The clip as one row."""
-    confidence = None if clip.confidence is None else np.ascontiguousarray(clip.confidence).reshape(-1)
-    return {
-        "clip_id": clip.clip_id,
-        "label": clip.label,
-        **{name: getattr(clip, name) for name in COLUMNS},
-        "fps": float(clip.fps),
-        "frames": clip.num_frames,
-        "persons": clip.num_persons,
-        "joints": np.ascontiguousarray(clip.joints).reshape(-1),
-        "confidence": confidence,
-    }
-
-
-class BatchWriter:
-    """Gathers rows and lets them go batch by batch, so that memory does not grow with the data set."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._sink = pa.OSFile(str(path), "wb")
-        self._file = pa.ipc.new_file(self._sink, schema)
-        self._rows: list[Row] = []
-        self._bytes = 0
-
-    def add(self, row: Row) -> None:
-        """Take one row."""
-        self._rows.append(row)
-        self._bytes += row["joints"].nbytes
-        if len(self._rows) >= _BATCH_CLIPS or self._bytes >= _BATCH_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        columns = [
-            _list_array([row[f.name] for row in self._rows])
-            if pa.types.is_list(f.type)
-            else pa.array([row[f.name] for row in self._rows], type=f.type)
-            for f in self._schema
-        ]
-        self._rows, self._bytes = [], 0
-        self._file.write_batch(pa.record_batch(columns, schema=self._schema))
-
-    def __enter__(self) -> "BatchWriter":
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None and self._rows:
-            self._flush()
-        self._file.close()
-        self._sink.close()
-
-
-def _list_array(arrays: list[npt.NDArray[np.float32] | None]) -> pa.Array:
-    lengths = [0 if a is None else len(a) for a in arrays]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    values = np.concatenate([a for a in arrays if a is not None] or [np.empty(0, np.float32)])
-    missing = pa.array([a is None for a in arrays])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), mask=missing)
 
 
 def _update_digest(digest: Any, row: Row, layout: JointLayout) -> None:
@@ -136,7 +51,7 @@ class StoreWriter:
         if len(set(self.classes)) != len(self.classes):
             raise InputError("class names must differ from each other")
         self._index: Mapping[str | None, int] = {None: -1} | {name: i for i, name in enumerate(self.classes)}
-        self._file = BatchWriter(self.folder / "clips.arrow", _SCHEMA)
+        self._file = BatchWriter(self.folder / "clips.arrow", STORE_SCHEMA)
 
     def __enter__(self) -> "StoreWriter":
         return self
@@ -150,6 +65,27 @@ class StoreWriter:
         Raises:
             InputError: its id is missing or there already, or its label is no class.
         """
+        self._take(row)
+        self._file.add(row | {"label": self._index[row["label"]]})
+
+    def add_batch(self, batch: pa.RecordBatch) -> list[Rejected]:
+        """Write the rows of a batch of `ROWSTORE_SCHEMA`, but those that `add` would refuse; tells which."""
+        refused: list[Rejected] = []
+        labels: list[int | None] = []
+        for row in rows_of(batch):
+            try:
+                self._take(row)
+                labels.append(self._index[row["label"]])
+            except InputError as error:
+                refused.append(Rejected(row["clip_id"], str(error)))
+                labels.append(None)
+        column = pa.array(labels, pa.int32())
+        columns = [column if name == "label" else batch.column(name) for name in STORE_SCHEMA.names]
+        numbered = pa.record_batch(columns, schema=STORE_SCHEMA)
+        self._file.add_batch(numbered.filter(column.is_valid()) if refused else numbered)
+        return refused
+
+    def _take(self, row: Row) -> None:
         clip_id, label = row["clip_id"], row["label"]
         if not clip_id or clip_id in self._seen:
             raise InputError(f"clip {clip_id!r}: every clip in a store needs an id of its own; this one is there twice")
@@ -159,7 +95,6 @@ class StoreWriter:
         self.clips += 1
         self.frames += row["frames"]
         _update_digest(self._digest, row, self.layout)
-        self._file.add(row | {"label": self._index[label]})
 
     def write_manifest(self, name: str, source: str, rejected: Iterable[Rejected]) -> None:
         """Write what the store says of itself, after its last row."""
@@ -243,8 +178,8 @@ class Store:
         self._fps = table.column("fps").to_numpy()
         self.clip_ids: tuple[str, ...] = tuple(table.column("clip_id").to_pylist())
         self._index = {clip_id: i for i, clip_id in enumerate(self.clip_ids)}
-        self._joints = [_ListView(batch.column("joints")) for batch in self._batches]
-        self._confidence = [_ListView(batch.column("confidence")) for batch in self._batches]
+        self._joints = [ListView(batch.column("joints")) for batch in self._batches]
+        self._confidence = [ListView(batch.column("confidence")) for batch in self._batches]
 
     @classmethod
     def open(cls, path: str | Path) -> "Store":
@@ -262,7 +197,7 @@ class Store:
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"store {path}: clips.arrow is damaged ({reason}); import the data again") from None
-        if table.schema != _SCHEMA or table.num_rows != manifest.clips:
+        if table.schema != STORE_SCHEMA or table.num_rows != manifest.clips:
             raise InputError(
                 f"store {path}: clips.arrow does not fit its manifest of {manifest.clips} clips; import the data again"
             )
@@ -379,15 +314,3 @@ class Store:
 
 def _open_view(path: Path, classes: tuple[str, ...], layout: JointLayout | None) -> Store:
     return Store.open(path).view(classes=classes, layout=layout)
-
-
-class _ListView:
-    """Rows of a list column as NumPy views into the mapped file."""
-
-    def __init__(self, column: pa.ListArray) -> None:
-        self._values = column.values.to_numpy(zero_copy_only=True)
-        self._offsets = column.offsets.to_numpy()
-        self._valid = column.is_valid().to_numpy(zero_copy_only=False)
-
-    def __getitem__(self, row: int) -> npt.NDArray[np.float32] | None:
-        return self._values[self._offsets[row] : self._offsets[row + 1]] if self._valid[row] else None

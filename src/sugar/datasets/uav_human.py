@@ -18,7 +18,7 @@ from pathlib import Path
 from sugar.datasets.class_names import class_names
 from sugar.datasets.parsing.ntu_cleaning import Cleaning, persons, tracks_by_rank
 from sugar.datasets.parsing.skeleton_text import parse_skeleton_text
-from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, one_each, read_one
 from sugar.datasets.store import Rejected
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
@@ -63,10 +63,7 @@ class UavHumanReader:
 
     def read_file(self, path: str | Path) -> SkeletonClip:
         """One clip from a file of any name."""
-        try:
-            return self._clip(single_file(path).files[0], named=False)
-        except InputError as error:
-            raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+        return read_one(path, lambda file: self._clip(file, named=False))
 
     def _clip(self, file: SourceFile, *, named: bool) -> SkeletonClip:
         match = _NAME.fullmatch(file.stem)
@@ -81,16 +78,17 @@ class UavHumanReader:
         sightings = parse_skeleton_text(file.read(_MAX_BYTES), COCO17.num_joints, kinect=False)
         cleaning = Cleaning(short_track=0, wide_share=float("inf"), max_persons=self.max_persons or None)
         joints, _ = persons(sightings, tracks_by_rank(sightings), cleaning)
-        return SkeletonClip(
-            joints=joints[..., :2],
-            layout=COCO17,
-            fps=FPS,
-            clip_id=file.stem,
-            label=label,
-            subject=subject,
-            setup=setup,
-            trial=trial,
-        )
+        with making_clip(file.stem, label):
+            return SkeletonClip(
+                joints=joints[..., :2],
+                layout=COCO17,
+                fps=FPS,
+                clip_id=file.stem,
+                label=label,
+                subject=subject,
+                setup=setup,
+                trial=trial,
+            )
 
 
 def read_clip_file(path: str | Path) -> SkeletonClip:

@@ -1,12 +1,10 @@
 """UTD-MHAD: MATLAB clips ``aA_sS_tT_skeleton.mat`` of 20 Kinect joints.
 
 Chen et al., "UTD-MHAD: a multimodal dataset for human action recognition utilizing a depth camera and a
-wearable inertial sensor", ICIP 2015; each file holds ``d_skel`` [20][3][T] in metres. Reading needs SciPy.
+wearable inertial sensor", ICIP 2015; each file holds ``d_skel`` [20][3][T] in metres.
 """
 
-import io
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sugar.datasets.class_names import class_names
-from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.parsing.mat_file import read_array
+from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, one_each, read_one
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import KINECT20
@@ -40,40 +39,27 @@ class UtdMhadReader:
         """One item a file.
 
         Raises:
-            InputError: no ``.mat`` file, or SciPy is not installed.
+            InputError: no ``.mat`` file.
         """
-        _require_scipy()
         return Plan(one_each(files, ".mat"), KINECT20, CLASSES, self.read)
 
     def read(self, item: Item) -> Iterator[SkeletonClip]:
         """The clip of one file."""
         (file,) = item.files
-        yield _parse(file.read(), file.stem, named_by_protocol=True)
+        yield _clip(file, named_by_protocol=True)
 
 
 def read_clip_file(path: str | Path) -> SkeletonClip:
     """Read one ``.mat`` clip, of any name; label and numbers are taken from the name where it has UTD-MHAD's form.
 
     Raises:
-        InputError: the file is absent, truncated, or not a valid clip, or SciPy is not installed.
+        InputError: the file is absent, truncated, or not a valid clip.
     """
-    (file,) = single_file(path).files
-    try:
-        _require_scipy()
-        return _parse(file.read(), file.stem, named_by_protocol=False)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return read_one(path, lambda file: _clip(file, named_by_protocol=False))
 
 
-def _require_scipy() -> None:
-    try:
-        import scipy.io  # noqa: F401
-    except ImportError:
-        raise InputError("reading .mat files needs SciPy: pip install 'sugar[mat]'") from None
-
-
-def _parse(content: bytes, stem: str, *, named_by_protocol: bool) -> SkeletonClip:
-    match = _NAME.fullmatch(stem)
+def _clip(file: SourceFile, *, named_by_protocol: bool) -> SkeletonClip:
+    match = _NAME.fullmatch(file.stem)
     label, subject, trial = None, None, None
     if match:
         action, subject, trial = (int(number) for number in match.groups())
@@ -82,35 +68,24 @@ def _parse(content: bytes, stem: str, *, named_by_protocol: bool) -> SkeletonCli
         label = CLASSES[action - 1]
     elif named_by_protocol:
         raise InputError("the file name is not of the form aA_sS_tT_skeleton.mat")
-    try:
+    clip_id = file.stem.removesuffix("_skeleton")
+    with making_clip(clip_id, label):
         return SkeletonClip(
-            joints=_joints(content)[:, None],  # one person
+            joints=_joints(file.read())[:, None],  # one person
             layout=KINECT20,
-            clip_id=stem.removesuffix("_skeleton"),
+            clip_id=clip_id,
             label=label,
             subject=subject,
             trial=trial,
         )
-    except InputError as error:
-        clip = f"clip {stem.removesuffix('_skeleton')!r}: "
-        raise InputError(str(error).removeprefix(clip)) from None
 
 
 def _joints(content: bytes) -> npt.NDArray[np.float32]:
     """``[T, 20, 3]`` in the order of `KINECT20`."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        skeleton = loadmat(io.BytesIO(content), variable_names=["d_skel"]).get("d_skel")
-    except (MatReadError, NotImplementedError, ValueError, TypeError, KeyError, EOFError, OSError, zlib.error) as error:
-        # SciPy's own words may run over several lines.
-        raise InputError(f"truncated or not a MATLAB file ({str(error).splitlines()[0]})") from None
-    if skeleton is None:
-        raise InputError("it has no variable 'd_skel'")
+    skeleton = read_array(content, "d_skel")
     if skeleton.ndim == 2:  # MATLAB drops the last dimension of a single frame
         skeleton = skeleton[..., None]
-    if skeleton.dtype.kind not in "fiu" or skeleton.shape[:2] != (KINECT20.num_joints, 3) or skeleton.ndim != 3:
+    if skeleton.shape[:2] != (KINECT20.num_joints, 3) or skeleton.ndim != 3:
         raise InputError(
             f"'d_skel' must be numbers [{KINECT20.num_joints} joints][3][frames], "
             f"not {skeleton.dtype} of shape {skeleton.shape}"

@@ -1,22 +1,68 @@
 """From whatever the user has to clips: files of the known formats, stores, JSON on standard input."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
-from sugar.datasets import bvh, clip_files, coco_keypoints, nw_ucla, openpose
+from sugar.datasets import (
+    bvh,
+    clip_files,
+    coco_keypoints,
+    kinetics,
+    msr_action3d,
+    ntu,
+    nw_ucla,
+    openpose,
+    pku_mmd,
+    pyskl,
+    smarthome,
+    uav_human,
+    utd_mhad,
+)
 from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.files import write_text
 from sugar.skeleton.clip import SkeletonClip
+from sugar.skeleton.layouts import NTU25
 
 KNOWN = (
-    "a store, clips as .json, .jsonl, .npz, .npy, .csv or .parquet with joints [T, M, V, C] and layout, an NW-UCLA or "
-    "COCO key point .json, a folder of OpenPose .json, a .bvh, or -"
+    "a store; clips as .json, .jsonl, .npz, .npy, .csv or .parquet with joints [T, M, V, C] and layout; a file of "
+    "NTU RGB+D (.skeleton), NW-UCLA, Toyota Smarthome, Kinetics-skeleton or COCO key points (.json), MSR Action3D, "
+    "PKU-MMD or UAV-Human (.txt), UTD-MHAD (.mat), PYSKL (.pkl); a .bvh; a folder of OpenPose .json; or -"
 )
+
+Read = Callable[[Path], SkeletonClip]
+
+# By the key that each form has, which stands at the beginning or the end of a file however long.
+_JSON: tuple[tuple[bytes, str, Read], ...] = (
+    (b'"skeletons"', "nw-ucla", nw_ucla.read_clip_file),
+    (b'"keypoints"', "coco", coco_keypoints.read_clip_file),
+    (b'"pose2d"', "smarthome", smarthome.read_clip_file),
+    (b'"pose3d"', "smarthome", smarthome.read_clip_file),
+    (b'"njts"', "smarthome", smarthome.read_clip_file),
+    (b'"frame_index"', "kinetics-skeleton", kinetics.read_clip_file),
+)
+_TEXT: dict[str, tuple[str, Read]] = {
+    r"a\d+_s\d+_e\d+_skeleton3D": ("msr-action3d", msr_action3d.read_clip_file),
+    r"\d{4}-[LMR]": ("pku-mmd", pku_mmd.read_clip_file),
+    r"P\d+S\d+G\d+B\d+H\d+UC\d+LC\d+A\d+R\d+_\d+": ("uav-human", uav_human.read_clip_file),
+}
+_BY_SUFFIX: dict[str, tuple[str, Read]] = {
+    ".bvh": ("bvh", bvh.read_clip_file),
+    ".mat": ("utd-mhad", utd_mhad.read_clip_file),
+    ".skeleton": ("ntu120", ntu.read_clip_file),
+}
+_PICKLES = (".pkl", ".pickle")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".txz", ".gz", ".xz", ".bz2")
+_OPENPOSE = "_keypoints.json"
+_LOOK_AT = 2000
+"""Files of a folder that are looked at to say of which format it is."""
 
 
 def read_clips(source: str, standard_input: TextIO) -> Iterator[SkeletonClip]:
@@ -34,22 +80,30 @@ def read_clips(source: str, standard_input: TextIO) -> Iterator[SkeletonClip]:
         return
     path = Path(source)
     suffix = path.suffix.lower()
-    if path.is_dir() and next(path.rglob("*_keypoints.json"), None):
-        yield from openpose.read_clips(path)
-    elif path.is_dir():
-        yield from Store.open(path)
+    if path.is_dir():
+        yield from _folder_clips(path)
     elif not path.is_file():
         raise InputError(f"{source}: no such file or store; give {KNOWN}")
-    elif suffix == ".json" and _mentions(path, b'"skeletons"'):
-        yield nw_ucla.read_clip_file(path)
-    elif suffix == ".json" and _mentions(path, b'"keypoints"'):
-        yield coco_keypoints.read_clip_file(path)
+    elif suffix in _PICKLES:
+        yield from pyskl.read_clips(path)
+    elif suffix in _ARCHIVES:
+        raise InputError(f"{source}: an archive is imported first: sugar data import FORMAT {source} NEW_STORE")
+    elif path.name.endswith(_OPENPOSE):
+        raise InputError(f"{source}: this is one frame of OpenPose; give the folder with all frames of the clip")
+    elif found := _one_clip(path):
+        yield found[1](path)
     elif suffix in clip_files.SUFFIXES:
         yield from clip_files.read_clips(path)
-    elif suffix == ".bvh":
-        yield bvh.read_clip_file(path)
     else:
         raise InputError(f"{source}: unknown format {path.suffix!r}; give {KNOWN}")
+
+
+def not_a_store(folder: Path) -> str:
+    """What to do with a folder that is no store."""
+    found = _format_of(folder)
+    if found is None:
+        return f"{folder}: it is no store, and holds no file of a known format; give {KNOWN}"
+    return f"{folder}: it is no store; import it first: sugar data import {found} {folder} NEW_STORE"
 
 
 def write_clip(clip: SkeletonClip, path: Path) -> None:
@@ -63,12 +117,71 @@ def write_clip(clip: SkeletonClip, path: Path) -> None:
     write_text(path, json.dumps(values | ({} if clip.label is None else {"label": clip.label})) + "\n")
 
 
-def _mentions(path: Path, key: bytes) -> bool:
-    """Whether a key stands near the beginning or the end of a file."""
+def _folder_clips(folder: Path) -> Iterator[SkeletonClip]:
+    if (folder / "manifest.json").is_file():
+        yield from Store.open(folder)
+    elif _format_of(folder) == "openpose":
+        yield from openpose.read_clips(folder)
+    else:
+        raise InputError(not_a_store(folder))
+
+
+def _format_of(folder: Path) -> str | None:
+    """The format of `sugar data import` that most files of a folder seem to have; None: none that is known."""
+    counts: Counter[str] = Counter()
+    for path in islice((path for path in folder.rglob("*") if path.is_file()), _LOOK_AT):
+        if path.name.endswith(_OPENPOSE):
+            counts["openpose"] += 1
+        elif path.suffix.lower() in _PICKLES:
+            counts["pyskl"] += 1
+        elif path.suffix.lower() in (*_BY_SUFFIX, *clip_files.SUFFIXES, ".txt"):
+            found = _one_clip(path, complain=False)
+            counts.update([found[0]] if found else ["files"] if path.suffix.lower() in clip_files.SUFFIXES else [])
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _one_clip(path: Path, *, complain: bool = True) -> tuple[str, Read] | None:
+    """The format of a file that is one clip, and its reader; None: it is of another kind."""
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        start, end = _ends(path)
+        keys = ((text, form) for text in (start, end) for form in _JSON if b'"joints"' not in start)
+        return next(((name, read) for text, (key, name, read) in keys if key in text), None)
+    if suffix == ".txt":
+        found = next((form for name, form in _TEXT.items() if re.fullmatch(name, path.stem)), _by_lines(path))
+        if found is None and complain:
+            raise InputError(
+                f"{path}: this text is neither of MSR Action3D (lines of 4 numbers), of PKU-MMD (lines of 150), nor "
+                "of UAV-Human or NTU RGB+D (first a line with the number of frames)"
+            )
+        return found
+    return _BY_SUFFIX.get(suffix)
+
+
+def _by_lines(path: Path) -> tuple[str, Read] | None:
+    """A text by the numbers in its lines, whatever its name."""
+    lines = [line.split() for line in _ends(path)[0].splitlines() if line.strip()]
+    if not lines:
+        return None
+    if len(lines[0]) == 4:
+        return "msr-action3d", msr_action3d.read_clip_file
+    if len(lines[0]) > 100:
+        return "pku-mmd", pku_mmd.read_clip_file
+    body = next((i for i, line in enumerate(lines) if len(line) > 1), 0)
+    if body < 2 or not all(word.isdigit() for line in lines[:body] for word in line):
+        return None
+    # After the line of the first body comes the number of its joints.
+    if lines[body + 1 : body + 2] == [[b"%d" % NTU25.num_joints]]:
+        return "ntu120", ntu.read_clip_file
+    return "uav-human", uav_human.read_clip_file
+
+
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file."""
     try:
         with path.open("rb") as file:
             head = file.read(4096)
             file.seek(max(path.stat().st_size - 4096, 0))
-            return key in head or key in file.read()
+            return head, file.read()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None

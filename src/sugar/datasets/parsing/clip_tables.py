@@ -20,6 +20,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from sugar.datasets.manifest import Rejected
+from sugar.datasets.parsing.last_number import check_last_number
 from sugar.errors import InputError
 from sugar.skeleton.layout import JointLayout
 from sugar.skeleton.layouts import LAYOUTS, get_layout
@@ -37,6 +38,7 @@ _TEXTS = ("clip_id", "person", "joint", "label", "layout", "subject", "camera", 
 _MAX_VALUES = 50_000_000
 _MAX_GAP = 10
 _MAX_EMPTY = 50
+_LAST_ROWS = 100
 
 Rows = npt.NDArray[np.int64]
 
@@ -169,6 +171,8 @@ def _read_csv(content: bytes, texts_only: bool = False) -> _Columns:
         )
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"truncated or not a CSV table ({' '.join(str(error).split())})") from None
+    *before, last = [line.rpartition(delimiter.encode())[2] for line in content.rsplit(b"\n", _LAST_ROWS)]
+    check_last_number(content, last, before[1:])
     return _Columns(table)
 
 

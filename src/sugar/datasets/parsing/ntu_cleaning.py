@@ -58,6 +58,8 @@ def persons(
         kept = sorted(kept, key=lambda track: -_motion(sightings.joints[track]))[: cleaning.max_persons]
     if len(kept) > MAX_TRACKS:
         raise InputError(f"{len(kept)} different bodies, more than the {MAX_TRACKS} that are kept")
+    if len(kept) == 1 and len(kept[0]) == len(sightings.frame) == sightings.num_frames:  # one body, always there
+        return sightings.joints[:, None], sightings.state[:, None]
     num_joints = sightings.joints.shape[1]
     joints = np.zeros((sightings.num_frames, len(kept), num_joints, 3), np.float32)
     states = np.zeros(joints.shape[:3], np.uint8)
@@ -73,14 +75,11 @@ def tracks_by_id(sightings: Sightings) -> list[npt.NDArray[np.int64]]:
     Raises:
         InputError: an id is there twice in one frame.
     """
-    if len(set(sightings.body_id)) == 1 and (np.diff(sightings.frame) > 0).all():
-        return [np.arange(len(sightings.frame))]
-    places: dict[bytes, list[int]] = {}
-    for i, body in enumerate(sightings.body_id):
-        places.setdefault(body, []).append(i)
-    tracks = [np.array(rows) for rows in places.values()]
-    for body, track in zip(places, tracks, strict=True):
-        for i in np.flatnonzero(np.diff(sightings.frame[track]) == 0)[:1]:
+    number = {body: k for k, body in enumerate(dict.fromkeys(sightings.body_id))}
+    numbers = np.array([number[body] for body in sightings.body_id])
+    tracks = [np.flatnonzero(numbers == k) for k in range(len(number))]
+    for body, track in zip(number, tracks, strict=True):
+        for i in np.flatnonzero(np.diff(sightings.frame[track]) == 0)[:1].tolist():
             frame = sightings.frame[track][i]
             raise InputError(f"body {body.decode('ascii', 'replace')[:40]} is there twice in frame {frame}")
     return tracks
@@ -94,10 +93,11 @@ def tracks_by_rank(sightings: Sightings) -> list[npt.NDArray[np.int64]]:
 
 
 def _share_wide(joints: npt.NDArray[np.float32]) -> float:
-    x, y = (joints[:, :, k].max(axis=1) - joints[:, :, k].min(axis=1) for k in (0, 1))
+    xy = np.ascontiguousarray(joints[:, :, :2].transpose(1, 2, 0))
+    x, y = xy.max(axis=0) - xy.min(axis=0)
     return float((x > _WIDE * y).mean())
 
 
 def _motion(joints: npt.NDArray[np.float32]) -> float:
     """Variance of the coordinates over frames and joints, summed over x, y and z."""
-    return float(sum(joints[:, :, k].astype(np.float64).var() for k in range(3)))
+    return float(joints.reshape(-1, 3).T.astype(np.float64, order="C").var(axis=1).sum())

@@ -79,7 +79,8 @@ def find_tracks(frames: Sequence[Array], torso: Sequence[int]) -> list[Track]:
 def stack_tracks(frames: Sequence[Array], tracks: Sequence[Track], persons: int) -> Array:
     """The ``persons`` tracks with the most presence times motion, side by side: ``[T, M, V, C + 1]``.
 
-    Presence is the number of frames, motion the mean over joints of the spread of their coordinates.
+    Presence is the number of frames, motion the mean over joints of the spread of their coordinates. Tracks beyond
+    follow in the place of one that they never meet: after a cut or a long absence the same people have new tracks.
     """
     if persons < 1:
         raise InputError(f"persons must be 1 or more, not {persons}")
@@ -92,12 +93,17 @@ def stack_tracks(frames: Sequence[Array], tracks: Sequence[Track], persons: int)
         motion = float(np.sqrt(((points[..., :-1] - mean) ** 2 * sure).sum(0) / count).mean())
         return -len(track) * motion, -len(track), track
 
-    kept = sorted(tracks, key=rank)[:persons]
+    ranked = sorted(tracks, key=rank)
     shape = frames[0].shape[1:] if frames else (0, 0)
-    stacked = np.zeros((len(frames), len(kept), *shape))
-    for m, track in enumerate(kept):
-        for t, p in track:
-            stacked[t, m] = frames[t][p]
+    stacked = np.zeros((len(frames), min(persons, len(ranked)), *shape))
+    taken = np.zeros(stacked.shape[:2], bool)
+    for number, track in enumerate(ranked):
+        times = [t for t, _ in track]
+        places = (number,) if number < persons else np.flatnonzero(~taken[times].any(axis=0))
+        for m in places[:1]:
+            taken[times, m] = True
+            for t, p in track:
+                stacked[t, m] = frames[t][p]
     return stacked
 
 

@@ -1,7 +1,7 @@
-"""What readers of pose estimators' JSON share: checked numbers, and telling who is who from frame to frame."""
+"""What readers of pose estimators' JSON share: its data and checked numbers."""
 
 import json
-from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,9 @@ def load_json(content: bytes) -> Any:
     """
     try:
         return json.loads(content)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError("truncated or not JSON (its lists are nested too deeply)") from None
+    except ValueError as error:
         raise InputError(f"truncated or not JSON ({str(error).splitlines()[0]})") from None
 
 
@@ -45,46 +47,15 @@ def numbers(values: object, count: int, what: str) -> Points:
         raise InputError(f"{what} holds a number too large for a coordinate") from None
 
 
+def leaf_types(values: list[Any], axes: int) -> set[type]:
+    """The types of what stands in regular lists within lists, ``axes`` of them: NumPy takes True and "1" for 1."""
+    leaves = iter(values)
+    for _ in range(axes - 1):
+        leaves = chain.from_iterable(leaves)
+    return set(map(type, leaves))
+
+
 def check_persons(persons: int) -> None:
     """Refuse an option ``persons`` out of bounds."""
     if not 1 <= persons <= MOST_PERSONS:
         raise InputError(f"persons must be from 1 to {MOST_PERSONS}, not {persons}")
-
-
-def link_people(frames: Sequence[Sequence[Points]]) -> list[list[int]]:
-    """Which person each detection of each frame is, where the file has no track ids: greedily the nearest.
-
-    The pairs of a detection and a person seen before join in order of the distance between the means of their
-    measured joints, wherever that person was last; who is left over is the next new person.
-
-    Args:
-        frames: by frame the detections, each ``[V, C]`` with zeros where not measured.
-
-    Returns:
-        By frame and detection the number of the person, from 0; as many persons as the fullest frame has.
-    """
-    last: list[Points] = []
-    linked = []
-    for detections in frames:
-        centres = [_centre(joints) for joints in detections]
-        near = sorted(
-            (float(np.abs(centre - place).sum()), i, person)
-            for i, centre in enumerate(centres)
-            for person, place in enumerate(last)
-        )
-        found: dict[int, int] = {}
-        for _, i, person in near:
-            if i not in found and person not in found.values():
-                found[i] = person
-        for i, centre in enumerate(centres):
-            if i not in found:
-                found[i] = len(last)
-                last.append(centre)
-            last[found[i]] = centre
-        linked.append([found[i] for i in range(len(detections))])
-    return linked
-
-
-def _centre(joints: Points) -> Points:
-    measured = joints.any(axis=1)
-    return np.asarray(joints[measured].mean(axis=0) if measured.any() else joints[0])

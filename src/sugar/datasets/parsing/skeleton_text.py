@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sugar.datasets.parsing.decimals import parse_decimals
+from sugar.datasets.parsing.decimals import parse_between, parse_decimals
 from sugar.errors import InputError
 
 BODY_FIELDS, JOINT_FIELDS = 10, 12
@@ -61,64 +61,79 @@ def parse_skeleton_text(text: bytes, num_joints: int, *, kinect: bool = True) ->
 def _read_regular(text: bytes, num_joints: int) -> Sightings | None:
     """The file by array operations, or None unless each line is exactly as it should be."""
     chars = np.frombuffer(text, np.uint8)
-    mask = chars == ord("\n")
-    ends = np.flatnonzero(mask)
-    starts = np.zeros_like(ends)
-    starts[1:] = ends[:-1] + 1
-    spaces = _bits(np.equal(chars, ord(" "), out=mask))
-    after_space = spaces << _ONE
-    after_space[1:] |= spaces[:-1] >> np.uint64(63)
-    if (spaces & after_space).any() or chars.max(initial=0) > 127:
-        return None
-    num_spaces = _set_before(spaces, ends)
-    num_spaces[1:] -= num_spaces[:-1].copy()
-    if chars[ends[0] - 1] == ord("\r"):
-        ends = ends - 1
-        if (chars[ends] != ord("\r")).any():
+    mask = chars <= ord(" ")
+    blanks = _bits(mask)
+    second = blanks << _ONE  # of two blanks, one after the other
+    second[1:] |= blanks[:-1] >> np.uint64(63)
+    second &= blanks
+    if crlf := text.find(b"\r\n", 0, _WINDOW) >= 0:
+        feeds = _set_bits(second)
+        ends = feeds - 1
+    else:
+        ends = feeds = _set_bits(_bits(np.equal(chars, ord("\n"), out=mask)))
+        if second.any():
             return None
+    # Seen as signed numbers, bytes that are not ASCII are below the space as well.
+    np.less(chars.view(np.int8), ord(" "), out=mask)
+    if np.count_nonzero(mask) != len(feeds) * (1 + crlf) or (chars[feeds] != ord("\n")).any():
+        return None
+    if crlf and (chars[ends] != ord("\r")).any():
+        return None
+    starts = np.zeros_like(ends)
+    starts[1:] = feeds[:-1] + 1
+    num_fields = _set_before(blanks, ends) + 1
+    num_fields[1:] -= num_fields[:-1] + crlf
 
-    body_lines = np.flatnonzero(num_spaces == BODY_FIELDS - 1)
-    is_count = num_spaces == 0
-    is_count[np.minimum(body_lines + 1, len(is_count) - 1)] = False
-    counts = np.flatnonzero(is_count)
-    if len(counts) < 2 or counts[0] != 0 or (ends[counts[1:]] - starts[counts[1:]] != 1).any():
+    # Lines of ten fields are bodies; they say where all other lines must be.
+    body = np.flatnonzero(num_fields == BODY_FIELDS)
+    each, lines_of_body = np.arange(len(body)), num_joints + 2
+    num_frames = len(starts) - 1 - lines_of_body * len(body)
+    frame = body - 2 - lines_of_body * each
+    if num_frames < 1 or text[: ends[0]] != b"%d" % num_frames:
         return None
-    # One digit: a frame has less than ten bodies; other counts are read line by line.
-    num_bodies = chars[starts[counts[1:]]].astype(np.int64) - ord("0")
-    if num_bodies.min() < 0 or num_bodies.max() > 9:
+    if len(body) and (frame[0] < 0 or frame[-1] >= num_frames or (frame[1:] < frame[:-1]).any()):
         return None
-    frame = np.repeat(np.arange(len(num_bodies)), num_bodies)
-    lines_of_body = num_joints + 2
-    joint_lines = (body_lines[:, None] + np.arange(2, lines_of_body)).reshape(-1)
-    regular = (
-        text[: ends[0]] == b"%d" % len(num_bodies)
-        and len(frame) == len(body_lines)
-        and len(starts) == 1 + len(num_bodies) + lines_of_body * len(frame)
-        and np.array_equal(body_lines, 2 + frame + lines_of_body * np.arange(len(frame)))
-        and (num_spaces[joint_lines] == JOINT_FIELDS - 1).all()
-        and (chars[starts[body_lines]] != ord(" ")).all()
-        and (chars[ends[body_lines] - 1] != ord(" ")).all()
-        and _all_read(chars, starts[body_lines + 1], ends[body_lines + 1], b"%d" % num_joints)
-    )
-    if not regular:
-        return None
-    line, end = starts[joint_lines], ends[joint_lines]
+    num_bodies = np.bincount(frame, minlength=num_frames)
+    count = 1 + np.arange(num_frames) + lines_of_body * (np.cumsum(num_bodies) - num_bodies)
+    joint = (body[:, None] + np.arange(2, lines_of_body)).reshape(-1)
+    line, end = starts[joint], ends[joint]
     state = chars[end - 1] - np.uint8(ord("0"))
-    if len(line) and (state.max() > 2 or (chars[end - 2] != ord(" ")).any()):
-        return None
-    fields = _first_three(spaces, line)
+    regular = (
+        # One digit: a frame has less than ten bodies; other counts are read line by line.
+        (chars[starts[count]] - ord("0") == num_bodies).all()
+        and (ends[count] - starts[count] == 1).all()
+        and (chars[starts[body]] != ord(" ")).all()
+        and (chars[ends[body] - 1] != ord(" ")).all()
+        and _all_read(chars, starts[body + 1], ends[body + 1], b"%d" % num_joints)
+        and (num_fields[joint] == JOINT_FIELDS).all()
+        and (chars[end - 2] == ord(" ")).all()
+        and state.max(initial=0) <= 2
+    )
+    fields = _first_three(blanks, line) if regular else None
     if fields is None:
         return None
-    joints = parse_decimals(text, *fields)
+    joints = parse_between(text, fields)
     if not np.isfinite(joints).all():
         return None
     return Sightings(
-        num_frames=len(num_bodies),
+        num_frames=num_frames,
         frame=frame,
-        body_id=[text[a : text.index(b" ", a)] for a in starts[body_lines].tolist()],
-        joints=np.ascontiguousarray(joints.T).reshape(-1, num_joints, 3),
+        body_id=_first_fields(text, starts[body]),
+        joints=joints.reshape(-1, num_joints, 3),
         state=state.reshape(-1, num_joints),
     )
+
+
+def _first_fields(text: bytes, starts: npt.NDArray[np.int64]) -> list[bytes]:
+    """What stands before the first space from each of the starts."""
+    width = text.index(b" ", starts[0]) - int(starts[0]) + 1 if len(starts) else 1
+    if width > _WINDOW:
+        return [text[a : text.index(b" ", a)] for a in starts.tolist()]
+    heads = np.ndarray(len(text) - width, f"S{width}", text, strides=(1,))[starts].tolist()
+    fields = {head: head[: head.find(b" ")] for head in set(heads)}
+    if all(b" " in head for head in fields):
+        return [fields[head] for head in heads]
+    return [text[a : text.index(b" ", a)] for a in starts.tolist()]  # some are longer than the first
 
 
 def _bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
@@ -129,10 +144,26 @@ def _bits(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
     return words
 
 
+def _set_bits(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Where bits are set, ascending."""
+    found = []
+    word = np.flatnonzero(bits != 0)
+    rest = bits[word]
+    while len(word):
+        lowest = rest & -rest
+        found.append((word << 6) + np.bitwise_count(lowest - _ONE))
+        rest ^= lowest
+        more = np.flatnonzero(rest != 0)
+        word, rest = word[more], rest[more]
+    places = np.concatenate(found or [word])
+    places.sort()
+    return places
+
+
 def _set_before(bits: npt.NDArray[np.uint64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """How many bits are set before each place."""
-    word, bit = places >> 6, (places & 63).astype(np.uint64)
-    up_to = np.cumsum(np.bitwise_count(bits).astype(np.int64))
+    word, bit = places >> 6, (places & 63).view(np.uint64)
+    up_to = np.cumsum(np.bitwise_count(bits), dtype=np.int64)
     return up_to[word] - np.bitwise_count(bits[word] >> bit)
 
 
@@ -144,23 +175,24 @@ def _all_read(
     return bool((chars[starts[:, None] + np.arange(len(what))] == np.frombuffer(what, np.uint8)).all())
 
 
-def _first_three(
-    blanks: npt.NDArray[np.uint64], line: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
-    """``[3, N]`` starts and ends of the first three fields of lines; None unless all lie within the window."""
-    word, bit = line >> 6, (line & 63).astype(np.uint64)
-    # Shifting by 64 is undefined, hence in two steps.
-    ahead = (blanks[word] >> bit) | (blanks[word + 1] << (np.uint64(63) - bit) << _ONE)
-    starts, ends = np.empty((3, len(line)), np.int64), np.empty((3, len(line)), np.int64)
+def _first_three(blanks: npt.NDArray[np.uint64], line: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+    """Start and end of the first, second and third field of each line; None unless all lie within the window."""
+    word, bit = line >> 6, (line & 63).view(np.uint64)
+    ahead = blanks[word + 1]
+    ahead <<= bit ^ np.uint64(63)  # shifting by 64 is undefined, hence in two steps
+    ahead <<= _ONE
+    ahead |= blanks[word] >> bit
+    edges = np.empty((len(line), 6), np.int64)
     start = line
     for k in range(3):
         lowest = ahead & -ahead
-        if not lowest.all():
-            return None
-        starts[k], ends[k] = start, line + np.bitwise_count(lowest - _ONE)
-        start = ends[k] + 1
         ahead ^= lowest
-    return starts, ends
+        lowest -= _ONE
+        end = line + np.bitwise_count(lowest)
+        edges[:, 2 * k], edges[:, 2 * k + 1] = start, end
+        start = end + 1
+    # Without a third blank its place was taken to be the window's end.
+    return edges.reshape(-1) if (end < line + _WINDOW).all() else None
 
 
 def _read_lines(text: bytes, num_joints: int, kinect: bool = True) -> Sightings:
