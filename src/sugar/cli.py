@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     # A tokenizer's threads must not outlive the fork of a data worker.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    argv = list(sys.argv[1:] if arguments is None else arguments)
+    argv = [_underscored(a) for a in (sys.argv[1:] if arguments is None else arguments)]
     try:
         _run(argv)
     except (InputError, ArgumentError) as error:
@@ -38,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _underscored(argument: str) -> str:
+    """``--short-track`` is ``--short_track``: flags are names of fields."""
+    flag, equals, value = argument.partition("=")
+    return "--" + flag[2:].replace("-", "_") + equals + value if flag.startswith("--") else argument
 
 
 def _run(argv: list[str]) -> None:

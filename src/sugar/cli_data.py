@@ -27,6 +27,7 @@ from sugar.datasets.smarthome import SmarthomeReader
 from sugar.datasets.uav_human import UavHumanReader
 from sugar.datasets.utd_mhad import UtdMhadReader
 from sugar.errors import InputError
+from sugar.files import write_text
 
 View = Literal["front", "side", "top"]
 Form = Literal["pyskl", "npz", "json", "csv", "parquet"]
@@ -110,7 +111,7 @@ def run_data(given: Namespace) -> None:
             b = a[a.format]
             kind = FORMATS[a.format]
             options = {field.name: b[field.name] for field in fields(kind)}
-            data_import(kind(**options), a.format, b.source, b.store, b.workers)
+            data_import(kind(**options), b.source, b.store, b.workers)
         case "combine":
             data_combine(a.out, a.stores, a.layout)
         case "export":
@@ -125,13 +126,13 @@ def run_data(given: Namespace) -> None:
             data_validate(a.path, a.json)
 
 
-def data_import(reader: Reader, name: str, source: Path, store: Path, workers: int) -> None:
+def data_import(reader: Reader, source: Path, store: Path, workers: int) -> None:
     """Import a data set into a store."""
     from sugar.datasets.importing import import_data
 
     if workers < 0:
         raise InputError(f"--workers must be 0 (as many as cores) or more, not {workers}")
-    written = import_data(reader, source, store, name=name, workers=workers)
+    written = import_data(reader, source, store, name=store.name, workers=workers)
     rejected = written.manifest.rejected
     for row in rejected[:10]:
         print(f"rejected {row.file}: {row.reason}", file=sys.stderr)
@@ -169,13 +170,17 @@ def data_export(form: Form, store: Path, out: Path, protocol: str | None) -> Non
         if protocol is not None:
             raise InputError("data export: only pyskl files hold splits; leave --protocol out")
         write_files(opened, out, form)
-    elif protocol is None:
-        write_pyskl(opened, out)
-    else:
+        print(f"{out}: {_count(opened, 'clip')}")
+        return
+    splits = None
+    if protocol is not None:
         sides = split(opened, get_protocol(protocol), ValidationConfig(by="none"))
         ids = {"train": sides.train, "test": sides.test}
-        write_pyskl(opened, out, {f"{protocol}_{side}": [opened.clip_ids[i] for i in at] for side, at in ids.items()})
-    print(f"{out}: {_count(opened, 'clip')}")
+        splits = {f"{protocol}_{side}": [opened.clip_ids[i] for i in at] for side, at in ids.items()}
+    write_pyskl(opened, out, splits)
+    names = out.with_suffix(".classes.txt")  # such a file holds labels as numbers only
+    write_text(names, "".join(f"{name}\n" for name in opened.classes))
+    print(f"{out}: {_count(opened, 'clip')}; their class names are in {names} (import pyskl ... --classes {names})")
 
 
 def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
