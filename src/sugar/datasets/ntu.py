@@ -7,7 +7,7 @@ Shahroudy et al., "NTU RGB+D: A large scale dataset for 3D human activity analys
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ import numpy as np
 from sugar.datasets.class_names import class_names
 from sugar.datasets.parsing.ntu_cleaning import Cleaning, persons, tracks_by_id
 from sugar.datasets.parsing.skeleton_text import parse_skeleton_text
-from sugar.datasets.reading import Item, Plan, SourceFile, one_each, single_file
+from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, one_each, read_one
 from sugar.datasets.store import Rejected
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
@@ -72,16 +72,10 @@ class Ntu120Reader:
         Raises:
             InputError: a name of another form, an action or setup that the data set has not, or damaged text.
         """
-        yield self._clip(item.files[0], named=True)
+        yield self.clip(item.files[0], named=True)
 
-    def read_file(self, path: str | Path) -> SkeletonClip:
-        """One clip from a file of any name."""
-        try:
-            return self._clip(single_file(path).files[0], named=False)
-        except InputError as error:
-            raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-
-    def _clip(self, file: SourceFile, *, named: bool) -> SkeletonClip:
+    def clip(self, file: SourceFile, *, named: bool) -> SkeletonClip:
+        """The clip of one file; ``named``: its name must have the data set's form."""
         match = _NAME.fullmatch(file.stem)
         setup, camera, subject, trial, label = None, None, None, None, None
         if match:
@@ -96,18 +90,19 @@ class Ntu120Reader:
         sightings = parse_skeleton_text(file.read(_MAX_BYTES), NTU25.num_joints)
         joints, states = persons(sightings, tracks_by_id(sightings), self._cleaning)
         joints[states == 0] = 0
-        return SkeletonClip(
-            joints=joints,
-            layout=NTU25,
-            fps=FPS,
-            confidence=states * np.float32(0.5),
-            clip_id=file.stem,
-            label=label,
-            subject=subject,
-            camera=camera,
-            setup=setup,
-            trial=trial,
-        )
+        with making_clip(file.stem, label):
+            return SkeletonClip(
+                joints=joints,
+                layout=NTU25,
+                fps=FPS,
+                confidence=states * np.float32(0.5),
+                clip_id=file.stem,
+                label=label,
+                subject=subject,
+                camera=camera,
+                setup=setup,
+                trial=trial,
+            )
 
     @property
     def _cleaning(self) -> Cleaning:
@@ -130,7 +125,7 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
     Raises:
         InputError: the file is absent, truncated or holds no valid clip.
     """
-    return Ntu120Reader().read_file(path)
+    return read_one(path, partial(Ntu120Reader().clip, named=False))
 
 
 def to_skeleton_text(clip: SkeletonClip) -> bytes:

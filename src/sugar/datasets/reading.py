@@ -30,7 +30,7 @@ _BOMB_RATIO = 500
 _BOMB_BYTES = 16 * 1024**2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """One file of a folder or of a zip archive.
 
@@ -77,7 +77,7 @@ class SourceFile:
             raise InputError(f"cannot be read ({error})") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """What is read at once: one file, or files that belong together, such as a recording and its labels.
 
