@@ -127,6 +127,36 @@ def test_predict_takes_files_stores_and_standard_input(
     refused(capsys, ["predict", str(run), clip, "--candidates", "a,b", "--knowledge", "none"], "none")
 
 
+def test_predict_reads_clips_in_the_runs_own_layout_and_by_their_dataset_yaml(
+    run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = Store.open(store)[0]
+    assert main(["predict", str(run), str(store), "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out.splitlines()[0])["scores"]["text"]
+    own = shutil.copytree(run, tmp_path / "run")
+    about = json.loads((own / "classes.json").read_text())
+    about["layout"]["name"] = "rig25"  # as if it had been trained on a rig with that many joints
+    (own / "classes.json").write_text(json.dumps(about))
+    (tmp_path / "mine").mkdir()
+    np.savez(tmp_path / "mine" / "a.npz", joints=clip.joints, layout="rig25")
+    np.savez(tmp_path / "mine" / "b.npz", joints=clip.joints[..., [0, 2, 1]] * [1000, -1000, 1000])
+    sources = [str(tmp_path / "mine" / "a.npz"), str(tmp_path / "mine" / "b.npz"), str(tmp_path / "mine")]
+    refused(capsys, ["predict", str(own), sources[2]], "it is no store", "sugar data import files")
+    (tmp_path / "mine" / "dataset.yaml").write_text("{units: mm, up: z}")
+    assert main(["predict", str(own), *sources[1:2], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"]["text"] == pytest.approx(expected, abs=1e-3)
+    (tmp_path / "mine" / "dataset.yaml").unlink()
+    assert main(["predict", str(own), *sources[:1], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"]["text"] == pytest.approx(expected, abs=1e-3)
+    refused(capsys, ["predict", str(run), *sources[:1]], "rig25")
+    (tmp_path / "mine" / "a.npz").unlink()
+    (tmp_path / "mine" / "dataset.yaml").write_text("{units: mm, up: z}")
+    assert main(["predict", str(own), *sources[2:], "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["clip_id"] == "b"
+    assert found["scores"]["text"] == pytest.approx(expected, abs=1e-3)
+
+
 def test_the_python_interface(run: Path, store: Path) -> None:
     clips = Store.open(store)
     model = Sugar.load(run)
@@ -243,6 +273,22 @@ def test_stores_that_cannot_be_read(store: Path, tmp_path: Path, capsys: pytest.
     refused(capsys, ["data", "import", "nw-ucla", str(tmp_path / "none"), str(tmp_path / "new")], "none")
     refused(capsys, ["data", "import", "kinetiks", str(tmp_path), str(tmp_path / "new")], "kinetiks")
     assert not (tmp_path / "new").exists()
+
+
+def test_stores_tell_their_clips_and_times(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = Store.open(store).clip_ids
+    show, out = ["data", "show", str(store)], ["--out", str(tmp_path / "a.gif")]
+    refused(capsys, [*show, "nobody", *out], "no clip 'nobody'", f"its 96 clips: {', '.join(ids[:5])}, ...")
+    refused(capsys, [*show, ids[7][:-1], *out], ids[7])
+    (tmp_path / "clip.json").write_text(clip_json())
+    refused(capsys, ["data", "show", str(tmp_path / "clip.json"), "x", "--out", "a.gif"], "its 1 clip: clip")
+    assert main(["data", "info", str(store)]) == 0
+    assert f"first_clips: {', '.join(ids[:5])}\n" in capsys.readouterr().out
+    assert main(["data", "stats", str(store)]) == 0
+    printed = capsys.readouterr().out
+    assert "fps: 30\n" in printed
+    median = np.median([clip.num_frames / clip.fps for clip in Store.open(store)])
+    assert f"median {median:.3g}\n" in printed
 
 
 def test_data_and_knowledge_commands(nw_ucla_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,17 +121,34 @@ def test_json_round_trip_and_lookup(tmp_path) -> None:
     assert len({KINECT20, NTU25, JointLayout.from_json(path)}) == 2
 
 
+def test_names_of_joints_are_read_in_any_case() -> None:
+    text = json.dumps(KINECT20.to_dict()).replace("left_wrist", "Left Wrist").replace("hip_centre", "HIP-Centre")
+    assert JointLayout.from_dict(json.loads(text)) == KINECT20
+    lacking = {key: value for key, value in KINECT20.to_dict().items() if key != "root"}
+    with pytest.raises(InputError, match="field 'root' is missing"):
+        JointLayout.from_dict(lacking)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bones": [["head", "hip_centre"]]}, "one parent"),
+        ({"bones": KINECT20.to_dict()["bones"][1:]}, "spine is without a parent in bones"),
+        ({"bones": [*KINECT20.to_dict()["bones"], ["head", "hip_centre"]]}, "bones give head two parents"),
+        ({"bones": [*KINECT20.to_dict()["bones"], ["hip_centre", "head"]]}, "the root hip_centre a parent"),
+        ({"bones": [["head"]]}, r"pairs of joints, \[child, parent\] each, not \['head'\]"),
+        ({"root": "tail"}, "root: 'tail' is not one of the joint_names"),
         ({"root": 25}, "joint 25"),
         ({"parts": {"head": ["head"]}}, "parts must be exactly"),
-        ({"parts": {part: ["head"] for part in PARTS}}, "exactly one"),
-        ({"pairs": [["left_hand", "right_hand"], ["left_hand", "left_foot"]]}, "only one left/right pair"),
-        ({"joint_names": []}, "not well formed"),
+        ({"parts": {part: ["head"] for part in PARTS}}, "head is in the parts twice"),
+        ({"parts": KINECT20.to_dict()["parts"] | {"foot": []}}, "left_foot and right_foot are in none of the parts"),
+        ({"parts": KINECT20.to_dict()["parts"] | {"torso": []}}, "'torso' is none of them"),
+        ({"pairs": [["left_hand", "right_hand"], ["left_hand", "left_foot"]]}, "left_hand is in two left/right pairs"),
+        ({"pairs": [["left_hnad", "right_hand"]]}, "'left_hnad' is not one of the joint_names; did you mean left_hand"),
+        ({"joint_names": []}, "'spine' is not one of the joint_names"),
+        ({"joint_names": 3}, "not well formed"),
+        ({"joint_names": [*KINECT20.joint_names, "Head"]}, "joint_names has head twice"),
         ({"dimension": 4}, "dimension"),
-        ({"colour": "red"}, "no others"),
+        ({"colour": "red"}, "'colour' is unknown"),
     ],
 )
 def test_a_wrong_layout_file_is_one_clear_line(tmp_path, change: dict, message: str) -> None:

@@ -17,6 +17,8 @@ import pytest
 from sugar.cli import main
 from sugar.datasets.store import Store
 from sugar.datasets.synthetic import generate
+from sugar.knowledge import grammar
+from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 from sugar.skeleton.layouts import COCO17, OPENPOSE25
 from sugar.skeleton.retarget import retarget
@@ -129,11 +131,15 @@ def bvh_text() -> str:
 def write_rig_clips() -> None:
     """NPZ clips of the page's own rig: centimetres, z up."""
     layout = JointLayout.from_json("rig_clips/rig.json")
-    for clip in generate(6, 0, ["throw"]):
+    for clip in rig_clips():
         joints = retarget(clip, layout).joints[:, 0, :, [0, 2, 1]].transpose(1, 2, 0) * [100, -100, 100]
-        path = Path("rig_clips", "throw", f"P{clip.subject:02}.npz")
-        path.parent.mkdir(exist_ok=True)
-        np.savez(path, joints=joints)
+        np.savez(Path("rig_clips", f"P{clip.subject:02}.npz"), joints=joints)
+
+
+def rig_clips() -> list[SkeletonClip]:
+    """Those of the page's labels.csv, in its order."""
+    clips = {clip.subject: clip for clip in generate(6, 0, ["throw"])}
+    return [clips[subject] for subject in (1, 2, 3)]
 
 
 def test_the_commands_print_what_the_page_says(played: Played) -> None:
@@ -172,9 +178,21 @@ def test_pose_estimators_and_motion_capture_are_read_in_full(played: Played) -> 
 def test_own_rig_is_turned_scaled_and_recognised(played: Played) -> None:
     store = Store.open(played.folder / "rig_store")
     layout = store.layout
-    for ours, clip in zip(store, sorted(generate(6, 0, ["throw"]), key=lambda c: c.subject or 0), strict=True):
+    for ours, clip in zip(store, rig_clips(), strict=True):
+        assert (ours.label, ours.subject, ours.clip_id) == ("throw", clip.subject, f"P{clip.subject:02}")
         assert np.allclose(ours.joints, retarget(clip, layout).joints, atol=1e-5)
-    assert len(re.findall(r"^throw/P\d\d: ", played.printed["sugar predict run rig_store"], re.MULTILINE)) == 6
+    assert not store.manifest.rejected
+    by_store = re.findall(r"^P\d\d: .*", played.printed["sugar predict run rig_store"], re.MULTILINE)
+    assert len(by_store) == 3
+    # A file is read as the dataset.yaml beside it says, so it gets the same answer as the imported clip.
+    assert by_store[2] in played.printed["sugar predict run rig_clips/P03.npz"].splitlines()
+
+
+def test_the_ten_sentences_are_of_the_vocabulary() -> None:
+    sentences = re.findall(r"^- ((?:The|Both) .*\.)$", PAGE, re.MULTILINE)
+    assert len(sentences) == 10
+    for sentence in sentences:
+        assert all(claims for _, claims in grammar.read(sentence)), sentence
 
 
 def test_the_protocols_of_the_page(played: Played) -> None:
@@ -194,10 +212,29 @@ def clip_file(number: int = 0) -> Path:
     return sorted(Path("d/throw").glob("*.csv"))[number]
 
 
-def spoil_a_number() -> None:
+def spoil_a_number(value: str = "abc") -> None:
     rows = [line.split(",") for line in clip_file().read_text().splitlines()]
-    rows[3][5] = "abc"
+    rows[3][5] = value
     clip_file().write_text("\n".join(map(",".join, rows)))
+
+
+def label(titles: str, rows: str) -> Wrong:
+    def write() -> None:
+        Path("d/labels.csv").write_text(f"file,{titles}\n{rows}\n")
+        Path("d/dataset.yaml").write_text("{layout: ntu25, units: mm, labels: labels.csv}")
+
+    return write
+
+
+def put_a_rig(chest: bool) -> None:
+    text = Path("rig_clips/rig.json").read_text()
+    Path("d/rig.json").write_text(text.replace('["pelvis", "neck",', '["pelvis", "chest", "neck",') if chest else text)
+    bones = '"bones": [["chest", "pelvis"], '
+    if chest:
+        Path("d/rig.json").write_text(Path("d/rig.json").read_text().replace('"bones": [', bones))
+        Path("d/dataset.yaml").write_text("layout: rig.json")
+    else:
+        Path("d/dataset.yaml").write_text("layout: kinect20")
 
 
 def repeat_a_frame() -> None:
@@ -210,7 +247,11 @@ def describe(text: str) -> Wrong:
 
 
 def joints(*shape: int, value: float = 1.0, **more: object) -> Wrong:
-    return lambda: np.savez("d/clip.npz", joints=np.full(shape, value), **more)  # type: ignore[arg-type]
+    def write() -> None:
+        Path("d/dataset.yaml").unlink()  # which says for files beside it, too, what they are
+        np.savez("d/clip.npz", joints=np.full(shape, value), **more)  # type: ignore[arg-type]
+
+    return write
 
 
 def no_folders() -> None:
@@ -232,7 +273,13 @@ def without(field: str) -> Wrong:
 TRAIN = "train mine.yaml --out new --knowledge.pack d/pack.yaml"
 WRONG: list[tuple[Wrong, list[str]]] = [
     (spoil_a_number, [IMPORT]),
+    (lambda: spoil_a_number('"-56,76"'), [IMPORT]),
     (repeat_a_frame, [IMPORT]),
+    (label("exercise", "P01_take1_cam1.csv,throw"), [IMPORT]),
+    (label("label", "P01_take1_cam1.csv,throw\nP99.csv,throw"), [IMPORT]),
+    (describe("{layout: ntu25, unit: mm}"), [IMPORT]),
+    (lambda: put_a_rig(chest=False), [IMPORT]),
+    (lambda: put_a_rig(chest=True), [IMPORT]),
     (describe("layout: coco17"), [IMPORT]),
     (joints(9, 19, 3), ["data validate d/clip.npz"]),
     (joints(9, 17, 3), ["data validate d/clip.npz"]),

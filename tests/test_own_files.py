@@ -200,8 +200,9 @@ def test_dataset_yaml_says_where_labels_and_numbers_are(
         (folder / "meta" / "l.csv").unlink()
     put(folder / "dataset.yaml", about)
     put(folder / name, {"joints": POINTS} | extra)
+    absent = ["l.csv: b"] if "labels" in about else []
     (clip,), rejected = read(folder)
-    assert not rejected
+    assert [Path(row.file).name for row in rejected] == absent
     assert {key: getattr(clip, key) for key in expected} == expected
     store = import_data(OwnFilesReader(), folder, tmp_path / "store", name="mine", workers=1)
     assert store[0].label == expected["label"]
@@ -213,7 +214,7 @@ def test_dataset_yaml_says_where_labels_and_numbers_are(
         packed.add(folder, "mine")
     for packed_name in ("data.zip", "data.tar.gz"):
         (other,), rejected = read(tmp_path / packed_name)
-        assert not rejected
+        assert [Path(row.file).name for row in rejected] == absent
         assert {key: getattr(other, key) for key in expected} == expected
 
 
@@ -272,6 +273,56 @@ def test_pixels_with_scores_a_layout_of_its_own_and_nan(tmp_path: Path) -> None:
     np.testing.assert_array_equal(clip.confidence, sure)
 
 
+def test_names_match_in_any_case_and_without_spaces_around_them(tmp_path: Path) -> None:
+    text = json.dumps(KINECT20.to_dict() | {"name": "rig"}).replace('"hip_centre"', '"Pelvis"')
+    put(tmp_path / "data" / "rig.json", text.replace('"left_wrist"', '"Left Wrist"'))
+    put(tmp_path / "data" / "dataset.yaml", {"layout": "rig.json", "labels": "labels.csv"})
+    put(tmp_path / "data" / "labels.csv", "File,Label\n wide.csv , wave\nlong.csv,wave \na.npz,wave\n gone.csv,wave\n")
+    as_wide = wide(POINTS, KINECT20)
+    titles = {"hip_centre": "PELVIS", "left_wrist": "Left wrist"}
+    for joint, title in titles.items():
+        as_wide = {key.replace(joint, title): value for key, value in as_wide.items()}
+    stream = io.StringIO()
+    csv.writer(stream).writerows([as_wide, *zip(*as_wide.values(), strict=True)])
+    put(tmp_path / "data" / "wide.csv", stream.getvalue())
+    rows = [
+        [t, titles.get(joint, joint), *POINTS[t, j].astype(float)]
+        for t in range(5)
+        for j, joint in enumerate(KINECT20.joint_names)
+    ]
+    put(tmp_path / "data" / "long.csv", table(rows, "frame joint x y z"))
+    put(tmp_path / "data" / "a.npz", {"joints": POINTS, "clip_id": " npz ", "label": "x "})
+    clips, (absent,) = read(tmp_path / "data")
+    assert [(clip.clip_id, clip.label) for clip in clips] == [("npz", "wave"), ("long", "wave"), ("wide", "wave")]
+    for clip in clips:
+        np.testing.assert_array_equal(clip.joints, POINTS[:, None])
+        assert clip.layout.joint_names[KINECT20.index("left_wrist")] == "left_wrist"
+        assert clip.layout.joint_names[KINECT20.index("hip_centre")] == "pelvis"
+    assert (absent.file, absent.reason) == ("labels.csv: gone.csv", "there is no such file among the clips")
+    store = import_data(OwnFilesReader(), tmp_path / "data", tmp_path / "store", name="mine", workers=1)
+    assert (len(store), store.manifest.rejected) == (3, (absent,))
+
+
+@pytest.mark.parametrize("about", [{}, {"layout": "ntu25"}])
+def test_a_layout_file_is_no_clip(tmp_path: Path, about: dict) -> None:
+    rig = json.loads(json.dumps(KINECT20.to_dict()).replace("head", "skull").replace('"skull": [', '"head": ['))
+    put(tmp_path / "data" / "rig.json", rig | {"name": "rig"})
+    text = as_csv(wide(POINTS, KINECT20)).replace("head", "skull")
+    put(tmp_path / "data" / "wave" / "a.csv", text)
+    put(tmp_path / "data" / "dataset.yaml", about | {"fps": 30})
+    with pytest.raises(InputError, match=r"but a layout lies there: write layout: rig\.json .* \(wave/a\.csv: "):
+        read(tmp_path / "data")
+    put(tmp_path / "data" / "dataset.yaml", {"layout": "rig.json"})
+    (clip,), rejected = read(tmp_path / "data")
+    assert (clip.layout.name, rejected) == ("rig", [])
+    put(tmp_path / "data" / "wave" / "a.csv", as_csv(wide(POINTS, KINECT20)))
+    put(tmp_path / "data" / "dataset.yaml", {"layout": "kinect20"})  # a layout that is not needed does no harm
+    (clip,), rejected = read(tmp_path / "data")
+    assert (clip.layout, rejected) == (KINECT20, [])
+    with pytest.raises(InputError, match="it is a joint layout, not a clip"):
+        list(read_clips(tmp_path / "data" / "rig.json"))
+
+
 def test_an_unknown_layout_says_what_dataset_yaml_must_hold(tmp_path: Path) -> None:
     put(tmp_path / "data" / "a.npy", joints(4, 17, 3))
     with pytest.raises(InputError, match=r"coco17_3d or coco17 would fit.*dataset.yaml such as \{layout: coco17") as e:
@@ -286,16 +337,19 @@ BAD_YAML: dict[str, tuple[object, str]] = {
     "not yaml": ("layout: [", "not valid YAML"),
     "not utf-8": (b"layout: \xff\xfe", "YAML"),
     "a list": ("- 1", "expected settings such as"),
-    "unknown key": ({"layuot": "coco17"}, "layuot"),
+    "unknown key": ({"layuot": "coco17"}, "unknown key 'layuot'; did you mean layout"),
+    "key of one letter less": ({"unit": "cm"}, "unknown key 'unit'; did you mean units"),
+    "number for a key": ({3: "cm"}, "unknown key '3'; known are layout"),
+    "other labels": ({"label": "name"}, "label must be folder, filename, column or labels, not 'name'"),
     "unknown layout": ({"layout": "octopus8"}, "octopus8"),
     "missing layout file": ({"layout": "mine.json"}, "'mine.json', but no such file"),
     "layout outside": ({"layout": "../mine.json"}, "no such file"),
     "damaged layout file": ({"layout": "bad.json"}, r"bad\.json"),
     "letters for fps": ({"fps": "fast"}, "fps"),
     "fps zero": ({"fps": 0}, "fps"),
-    "unknown unit": ({"units": "inch"}, "units"),
+    "unknown unit": ({"units": "inch"}, "dataset.yaml: units must be m, cm, mm or pixels, not 'inch'$"),
     "pixels in 3-D": ({"units": "pixels"}, "pixels do not suit the 3-D kinect20"),
-    "unknown axis": ({"up": "w"}, "up"),
+    "unknown axis": ({"up": "w"}, "up must be x, y, z, -x, -y or -z, not 'w'"),
     "bad pattern": ({"pattern": "(?P<label>"}, "not a regular expression"),
     "unknown group": ({"pattern": "(?P<class>.)"}, "groups such as"),
     "no pattern": ({"label": "filename"}, "needs a pattern"),
@@ -303,6 +357,11 @@ BAD_YAML: dict[str, tuple[object, str]] = {
     "labels without a table": ({"label": "labels"}, "needs the table"),
     "missing table": ({"labels": "l.csv"}, "'l.csv', but no such file"),
     "table without ids": ({"labels": "noids.csv"}, "needs a column clip_id"),
+    "table without labels": (
+        {"labels": "exercise.csv"},
+        r"exercise.csv: it has no column 'label' \(it has file, exercise\); or say where labels are",
+    ),
+    "labels of no table": ({"labels": "people.csv", "label": "labels"}, "no column 'label'"),
     "table twice": ({"labels": "twice.csv"}, "row 2: 'a' is there twice"),
     "table of words": ({"labels": "words.csv"}, "row 1: subject must be a whole number"),
     "table as text": ({"labels": "bad.json"}, "must be a .csv"),
@@ -318,6 +377,8 @@ def test_a_faulty_description_is_one_clear_line(tmp_path: Path, case: str) -> No
     put(tmp_path / "data" / "dataset.yaml", content)
     put(tmp_path / "data" / "bad.json", "{")
     put(tmp_path / "data" / "noids.csv", "x,label\n1,a\n")
+    put(tmp_path / "data" / "exercise.csv", "file,exercise\na.npz,run\n")
+    put(tmp_path / "data" / "people.csv", "file,subject\na.npz,3\n")
     put(tmp_path / "data" / "twice.csv", "clip,label\na,run\na,sit\n")
     put(tmp_path / "data" / "words.csv", "clip,label,subject\na,run,Bob\n")
     with pytest.raises(InputError, match=message) as error:
@@ -378,10 +439,20 @@ DAMAGE: dict[str, tuple[str, object, str]] = {
     "csv truncated": ("a.csv", as_csv(wide(POINTS, KINECT20))[:2000], "truncated"),
     "csv not utf-8": ("a.csv", b"frame,\xff\xfe\n1,2\n", "not text in UTF-8"),
     "csv letters": ("a.csv", as_csv(changed(left_wrist_x="abc")), "'left_wrist_x' holds 'abc'"),
+    "csv decimal comma": (
+        "a.csv",
+        as_csv(changed(left_wrist_x="-0,5")),
+        "holds '-0,5', which is not a number; write decimals with a point, -0.5",
+    ),
     "csv infinite": ("a.csv", as_csv(changed(left_wrist_x="inf")), "left_wrist of person 0 in frame 0 is not a finite"),
     "csv lacks a joint": ("a.csv", as_csv(wide(POINTS, KINECT20)).replace("head_x", "haed_x"), "no column 'head_x'"),
     "csv column twice": ("a.csv", as_csv(wide(POINTS, KINECT20)).replace("head_x", "head_y"), "is there twice"),
     "csv frame twice": ("a.csv", as_csv(changed(frame=[0, 1, 1, 2, 3])), "frame 1 is there twice"),
+    "csv joint twice": (
+        "a.csv",
+        "frame,joint,x,y,z\n0,Head,1,2,3\n0,head,1,2,3\n",
+        "frame 0 is there twice for head; a column",
+    ),
     "csv huge frame": ("a.csv", as_csv(changed(frame=[0, 1, 2, 3, 10**12])), "number them without gaps"),
     "csv half frame": ("a.csv", as_csv(changed(frame=[0, 0.5, 1, 2, 3])), "row 2: frame must be a whole number"),
     "csv no frame": ("a.csv", as_csv(changed(frame=[0, "", 1, 2, 3])), "row 2: frame must be a whole number"),

@@ -9,6 +9,7 @@ import pytest
 from sugar.datasets.synthetic import SYNTHETIC_CLASSES, generate
 from sugar.errors import InputError
 from sugar.knowledge.kinematics import measure
+from sugar.skeleton.body_frame import straighten
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import PARTS, JointLayout
 from sugar.skeleton.layouts import (
@@ -307,3 +308,10 @@ def test_any_joints_with_a_torso_give_all_that_is_not_listed_as_missing(seed: in
 
 
 TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+
+
+def test_sides_are_not_exchanged_where_a_foot_stands_for_the_ankle() -> None:
+    for clip in generate(1, 0, ("squat", "walk", "sit down")):
+        small = retarget(clip, KINECT15)
+        left = KINECT15.index("left_shoulder")
+        assert np.abs(straighten(small)[:, :, left] - small.joints[:, :, left]).max() < 0.2

@@ -167,7 +167,7 @@ def predict(
     names = None if candidates is None else parse_candidates(candidates)
     model = Sugar.load(run, llm=llm)
     pack = None if names is None else find_pack(run, knowledge)
-    clips = chain.from_iterable(read_clips(source, sys.stdin) for source in inputs)
+    clips = chain.from_iterable(read_clips(source, sys.stdin, model.layout) for source in inputs)
     for found in predict_clips(model, clips, names, pack):
         if as_json:
             print(json.dumps(plain(found), ensure_ascii=False), flush=True)
@@ -235,7 +235,12 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
 
     command = new_parser(predict.__doc__)
     command.add_argument("run", type=Path, help="run folder")
-    command.add_argument("inputs", type=str, nargs="+", help="files, stores, or - for JSON on standard input")
+    command.add_argument(
+        "inputs",
+        type=str,
+        nargs="+",
+        help="files, folders with a dataset.yaml, stores, or - for JSON on standard input",
+    )
     command.add_argument("--candidates", type=str | None, help='a file, one name a line, or "a,b,c"')
     command.add_argument("--knowledge", type=str | None, help="pack with texts of classes that are new to the run")
     command.add_argument("--llm", type=str | None, help="where the LLM is, if not where the run says")

@@ -48,6 +48,8 @@ FORMATS: dict[str, type[Any]] = {
     "utd-mhad": UtdMhadReader,
 }
 """What `sugar data import` reads; the fields of a reader are the flags of its format."""
+_FEW = 5
+"""Ids of clips that are shown as examples."""
 
 
 def add_data_commands(data: ArgumentParser) -> None:
@@ -190,6 +192,7 @@ def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
 
     opened = Store.open(store)
     described = opened.manifest.to_dict() | {"layout": opened.layout.name}
+    described["first_clips"] = list(opened.clip_ids[:_FEW])
     if protocol is not None:
         described["protocol"] = describe_split(opened, get_protocol(protocol))
     if as_json:
@@ -211,15 +214,26 @@ def data_show(source: Path, clip_id: str | None, out: Path, views: Sequence[View
 
     if (source / "manifest.json").is_file():
         store = Store.open(source)
+        if clip_id is not None and clip_id not in store.clip_ids:
+            raise _no_clip(f"store {source}", clip_id, store.clip_ids)
         clip = store[0 if clip_id is None else store.index(clip_id)]
     else:
-        clips = read_clips(str(source), sys.stdin)
-        found = next((clip for clip in clips if clip_id in (None, clip.clip_id)), None)
-        if found is None:
-            raise InputError(f"{source}: it has no clip {clip_id!r}")
-        clip = found
+        ids = []
+        for clip in read_clips(str(source), sys.stdin):
+            if clip_id in (None, clip.clip_id):
+                break
+            ids.append(clip.clip_id)
+        else:
+            raise _no_clip(str(source), clip_id, ids)
     show_clip(clip, out, views, size)
     print(f"{out}: {clip.clip_id}, {clip.num_frames / clip.fps:.1f} s" + (f", {clip.label}" if clip.label else ""))
+
+
+def _no_clip(where: str, clip_id: str | None, ids: Sequence[str]) -> InputError:
+    """With ids that have the given one in them, or else the first."""
+    near = [other for other in ids if clip_id and clip_id in other] or ids
+    few = ", ".join(near[:_FEW]) + (", ..." if len(near) > _FEW else "")
+    return InputError(f"{where}: it has no clip {clip_id!r}; its {_count(ids, 'clip')}: {few}")
 
 
 def data_stats(store: Path, as_json: bool) -> None:
@@ -234,9 +248,11 @@ def data_stats(store: Path, as_json: bool) -> None:
         return
     for key in ("name", "layout", "clips", "unlabelled"):
         print(f"{key}: {figures[key]}")
-    frames = figures["frames"]
+    frames, seconds, fps = figures["frames"], figures["seconds"], figures["fps"]
     print(f"hours: {figures['hours']:.2f}")
+    print("fps: " + (", ".join(f"{n} in {count}" for n, count in fps.items()) if len(fps) > 1 else next(iter(fps))))
     print(f"frames a clip: {frames['least']} to {frames['most']}, median {frames['median']:g}")
+    print(f"seconds a clip: {seconds['least']:.3g} to {seconds['most']:.3g}, median {seconds['median']:.3g}")
     print("persons a clip: " + ", ".join(f"{n} in {count}" for n, count in figures["persons"].items()))
     print(f"frames with nobody: {figures['empty_frames']:.2%}")
     print(f"height: {figures['height']:.3g} (head to foot along the bones, median)")
@@ -256,9 +272,11 @@ def data_validate(path: Path, as_json: bool) -> None:
     """Check a store or an input file: what is wrong, where, and how to mend it."""
     from sugar.datasets.examine import findings, store_figures
     from sugar.datasets.store import Store
-    from sugar.inference.inputs import read_clips
+    from sugar.inference.inputs import description_of, not_a_store, read_clips
 
     if not (path / "manifest.json").is_file():
+        if description_of(path):  # most of what can be wrong is found in a store only
+            raise InputError(not_a_store(path))
         clips = [clip.clip_id for clip in read_clips(str(path), sys.stdin)]
         print_json([]) if as_json else print(f"{path}: {_count(clips, 'valid clip')}")
         return

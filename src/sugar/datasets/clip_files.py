@@ -154,18 +154,20 @@ def clip_of(record: Record, conventions: Conventions, default_id: str) -> Skelet
             confidence = np.where(lost | unsure, 0, confidence)
             lost = lost | (confidence == 0)
         joints = upright(np.where(lost[..., None], 0, joints * conventions.to_metres), conventions.up, layout)
-    clip_id = default_id if record.get("clip_id") in (None, "") else str(record["clip_id"])
+    said = record.get("clip_id")
+    clip_id = ("" if said is None else str(said)).strip() or default_id
     label = record.get("label")
     if isinstance(label, bool) or not isinstance(label, str | int | None):
         raise InputError(f"label must be a class name or a number, not {label!r}")
-    with making_clip(clip_id, None if label is None else str(label)):
+    label = None if label is None else str(label).strip()
+    with making_clip(clip_id, label):
         return SkeletonClip(
             joints=joints,  # type: ignore[arg-type]  # the clip makes it float32 and checks it
             layout=layout,
             fps=_fps(record.get("fps"), conventions.fps),
             confidence=confidence,  # type: ignore[arg-type]
             clip_id=clip_id,
-            label=None if label is None or label == "" else str(label),
+            label=label or None,
             **{name: number_of(record.get(name), name) for name in NUMBERS},
         )
 
@@ -281,6 +283,8 @@ def _json(content: bytes) -> Iterator[Record]:
     for item in objects:
         if not isinstance(item, dict):
             raise InputError(f"expected an object with joints and layout, not {type(item).__name__}")
+        if "joint_names" in item and "joints" not in item:
+            raise InputError("it is a joint layout, not a clip; dataset.yaml names it, under the key 'layout'")
         yield item
 
 

@@ -1,6 +1,7 @@
 """What a store holds in figures, and what looks wrong in it: lengths, gaps, bones, units, axes."""
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sugar.datasets.store import Store
+from sugar.skeleton.body_frame import bodies
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.thresholds import Thresholds
 from sugar.skeleton.transforms import is_measured
 
 BODY_METRES = (0.5, 4.0)
@@ -21,6 +24,18 @@ LARGEST_STEP = 1.5
 MOSTLY_EMPTY = 0.5
 """Share of frames with nobody, or of joints not measured, from which a clip is worth a look."""
 FEW_CLIPS = 5
+ALONG = 0.7
+"""Share of a body's length along an axis from which it lies along that axis (within 45 degrees)."""
+MOST_ALONG, FEW_UP = 0.6, 0.2
+"""Share of clips along another axis from which that is the vertical, if no more than so many are upright."""
+TOES_AHEAD = 0.02
+"""Body heights by which feet point to the front."""
+CLIP_SECONDS = (0.3, 600.0)
+"""Plausible medians of the clips' durations."""
+FASTEST = 6.0
+"""Body heights a second that hands or hips pass for a twentieth of the time in no data set's usual clip: a sprint.
+Hands of NW-UCLA, with its noise, come to 3.9."""
+HEIGHT_METRES = 1.7
 LIMBS = ("shoulder", "elbow", "hip", "knee")
 """Joints that all layouts name alike, and that facts are measured from."""
 
@@ -49,6 +64,7 @@ class ClipFigures:
 
     Args:
         frames, persons: their numbers.
+        fps: frames a second.
         seconds: duration.
         empty: share of frames with nobody.
         missing: ``[V]`` share of a present person's frames in which a joint was not measured.
@@ -56,11 +72,14 @@ class ClipFigures:
         spread: ``[bones]`` standard deviation by mean.
         height: length of the longest chain of bones from the head, or from the root, to a tip.
         step: largest way of the root joint between neighbouring frames, in heights.
-        head_up: share of frames with the head above the hips; None where the layout lacks them.
+        speed: body heights a second that hands, or the root joint, pass in a twentieth of the steps.
+        length_axis: ``[C]`` mean direction from the feet to the head, of length 1; None where they are never seen.
+        front: 1: knees and toes are on the side that the body turns to; -1: on its back; 0: they do not say.
     """
 
     frames: int
     persons: int
+    fps: float
     seconds: float
     empty: float
     missing: npt.NDArray[np.float64]
@@ -68,7 +87,9 @@ class ClipFigures:
     spread: npt.NDArray[np.float64]
     height: float
     step: float
-    head_up: float | None
+    speed: float
+    length_axis: npt.NDArray[np.float64] | None
+    front: int
 
 
 def clip_figures(clip: SkeletonClip) -> ClipFigures:
@@ -82,20 +103,24 @@ def clip_figures(clip: SkeletonClip) -> ClipFigures:
     flat = lengths.reshape(-1, len(child))
     bones, deviation = _over_known(flat, np.mean), _over_known(flat, np.std)
     height = _height(bones, layout)
-    root = joints[:, :, layout.root]
-    known = measured[1:, :, layout.root] & measured[:-1, :, layout.root]
-    steps = np.linalg.norm(np.diff(root, axis=0), axis=-1)[known]
+    steps = np.linalg.norm(np.diff(joints, axis=0), axis=-1)
+    steps[~(measured[1:] & measured[:-1])] = np.nan
+    root = steps[:, :, layout.root]
+    hands = steps[:, :, list(layout.parts["hand"] or layout.parts["arm"])]
     return ClipFigures(
         frames=clip.num_frames,
         persons=int(present.any(axis=0).sum()),
+        fps=clip.fps,
         seconds=clip.num_frames / clip.fps,
         empty=float(1 - present.any(axis=1).mean()),
         missing=1 - measured[present].mean(axis=0),
         bones=bones,
         spread=deviation / np.where(bones > 0, bones, np.nan),
         height=height,
-        step=float(steps.max() / height) if len(steps) and height > 0 else 0.0,
-        head_up=_head_up(joints, measured, layout),
+        step=_quantile(root, 1) / height if height > 0 else 0.0,
+        speed=max(_quantile(root, 0.95), _quantile(hands, 0.95)) * clip.fps / height if height > 0 else 0.0,
+        length_axis=_length_axis(joints, measured, layout),
+        front=_front(clip),
     )
 
 
@@ -125,17 +150,55 @@ def _height(bones: npt.NDArray[np.float64], layout: JointLayout) -> float:
     return head + foot
 
 
-def _head_up(joints: npt.NDArray[np.float64], measured: npt.NDArray[np.bool_], layout: JointLayout) -> float | None:
-    hips = [j for j, name in enumerate(layout.joint_names) if name.endswith("_hip")]
-    heads = [j for j in layout.parts["head"] if layout.joint_names[j] in ("head", "nose", "neck")]
-    if not hips or not heads:
+def _quantile(values: npt.NDArray[np.float64], share: float) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.quantile(known, share)) if len(known) else 0.0
+
+
+def _length_axis(
+    joints: npt.NDArray[np.float64], measured: npt.NDArray[np.bool_], layout: JointLayout
+) -> npt.NDArray[np.float64] | None:
+    """By the parts, which every layout has whatever it calls its joints."""
+    ends = []
+    for parts in (("head", "arm"), ("foot", "leg", "hip")):
+        used = [list(layout.parts[part]) for part in parts]
+        seen = next((part for part in used if measured[:, :, part].any()), None)
+        if seen is None:
+            return None
+        there = measured[:, :, seen, None]
+        number = there.sum(axis=2)
+        middle = (joints[:, :, seen] * there).sum(axis=2) / np.maximum(number, 1)
+        ends.append(np.where(number > 0, middle, np.nan))
+    along = ends[0] - ends[1]
+    along = along[np.isfinite(along).all(axis=-1)]
+    if not len(along):
         return None
-    known = measured[:, :, hips].all(axis=-1) & measured[:, :, heads[0]]
-    if not known.any():
-        return None
-    difference = joints[:, :, heads[0], layout.up] - joints[:, :, hips, layout.up].mean(axis=-1)
-    sign = 1 if layout.dimension == 3 else -1  # image rows count downwards
-    return float((sign * difference[known] > 0).mean())
+    mean = np.asarray(along.mean(axis=0))
+    length = float(np.linalg.norm(mean))
+    return mean / length if length > 0 else None
+
+
+def _front(clip: SkeletonClip) -> int:
+    """Which side knees bend to and toes point to, seen from what left and right say is the front."""
+    names, limit = clip.layout.joint_names, Thresholds()
+    if clip.layout.dimension != 3 or not {"left_ankle", "right_ankle"} <= set(names):
+        return 0  # with a foot for an ankle, straight knees would seem to bend backwards
+    ahead = []
+    for body in bodies(clip, limit):
+        if body is None or not body.has("shoulder", "hip", "knee", "ankle"):
+            continue
+        sign = -1 if body.swapped else 1  # undo what was mended
+        hips, knees, ankles = body.pair("hip"), body.pair("knee"), body.pair("ankle")
+        leg = ankles - hips
+        share = ((knees - hips) * leg).sum(axis=2) / np.maximum((leg**2).sum(axis=2), 1e-12)
+        aside = ((knees - hips - share[..., None] * leg) * body.forward[:, None]).sum(axis=2)
+        bent = float(np.where(np.abs(aside) > limit.knee_noise, aside, 0).sum()) / len(aside)
+        toes = float(((body.pair("foot") - ankles) * body.forward[:, None]).sum(axis=2).mean())
+        if abs(bent) > limit.knees_back[0]:
+            ahead.append(sign * np.sign(bent))
+        elif abs(toes) > TOES_AHEAD:
+            ahead.append(sign * np.sign(toes))
+    return int(np.sign(sum(ahead)))
 
 
 @dataclass
@@ -149,6 +212,7 @@ class StoreFigures:
         """Lengths, clips a class, gaps, and bones with their spread, as plain JSON data."""
         layout, labels = self.store.layout, self.store.labels
         frames = np.array([figures.frames for figures in self.clips])
+        seconds = np.array([figures.seconds for figures in self.clips])
         counts = np.bincount(labels[labels >= 0], minlength=len(self.store.classes))
         missing = np.mean([figures.missing for figures in self.clips], axis=0)
         bones = np.array([figures.bones for figures in self.clips])
@@ -158,7 +222,13 @@ class StoreFigures:
             "name": self.store.name,
             "layout": layout.name,
             "clips": len(self.clips),
-            "hours": sum(figures.seconds for figures in self.clips) / 3600,
+            "fps": {f"{fps:g}": int(count) for fps, count in _counted(figures.fps for figures in self.clips)},
+            "hours": float(seconds.sum()) / 3600,
+            "seconds": {
+                "least": float(seconds.min()),
+                "median": float(np.median(seconds)),
+                "most": float(seconds.max()),
+            },
             "frames": {
                 "least": int(frames.min()),
                 "median": float(np.median(frames)),
@@ -180,7 +250,7 @@ class StoreFigures:
         }
 
 
-def _counted(values: Iterable[int]) -> Iterator[tuple[int, int]]:
+def _counted(values: Iterable[float]) -> Iterator[tuple[float, int]]:
     numbers, counts = np.unique(list(values), return_counts=True)
     return zip(numbers.tolist(), counts.tolist(), strict=True)
 
@@ -203,10 +273,10 @@ def findings(figures: StoreFigures) -> Iterator[Finding]:
         unit = "millimetres" if height > 400 else "centimetres" if height > 40 else "another unit"
         yield Finding(store.name, f"people are {height:.4g} m tall", f"the data seem to be in {unit}: give the units")
         metres = False
-    upright = [one.head_up for _, one in clips if one.head_up is not None]
-    if upright and np.median(upright) < 0.5:
-        axis = "xyz"[layout.up]
-        yield Finding(store.name, "heads lie below hips in most clips", f"axis {axis} is not up: say which axis is")
+    axes = np.array([one.length_axis for _, one in clips if one.length_axis is not None])
+    turned = list(_axis_findings(store.name, axes, layout))
+    yield from turned or _mirror_findings(store.name, [one.front for _, one in clips])
+    yield from _time_findings(store.name, [one for _, one in clips])
     limbs = [f"{side}_{joint}" for side in ("left", "right") for joint in LIMBS]
     if unnamed := [name for name in limbs if name not in layout.joint_names]:
         yield Finding(
@@ -220,10 +290,62 @@ def findings(figures: StoreFigures) -> Iterator[Finding]:
         yield from _clip_findings(clip_id, one, layout, height if metres else None)
 
 
+def _axis_findings(where: str, axes: npt.NDArray[np.float64], layout: JointLayout) -> Iterator[Finding]:
+    """Whether most people stand along another axis than the layout's; some may lie, along any.
+
+    Args:
+        axes: ``[N, C]`` directions from the feet to the head.
+    """
+    if not len(axes):
+        return
+    sign = 1 if layout.dimension == 3 else -1  # image rows count downwards
+    along = {
+        (axis, way): float((way * axes[:, axis] > ALONG).mean()) for axis in range(axes.shape[1]) for way in (1, -1)
+    }
+    axis, way = max(along, key=along.__getitem__)
+    if along[axis, way] < MOST_ALONG or along[layout.up, sign] > FEW_UP:
+        return
+    found, meant = ("-" * (way < 0) + "xyz"[axis], "-" * (sign < 0) + "xyz"[layout.up])
+    if layout.dimension == 2 and axis != layout.up:
+        mend = "x and y are swapped: write x, to the right, first"
+    elif layout.dimension == 2:
+        mend = "dataset.yaml needs up: y, or none if it has that already"
+    else:
+        mend = f"dataset.yaml needs up: {found}, or if it has an up already, another"
+    yield Finding(where, f"people stand along {found}, not along {meant}", mend)
+
+
+def _mirror_findings(where: str, fronts: Sequence[int]) -> Iterator[Finding]:
+    backs = fronts.count(-1)
+    if backs > 2 * fronts.count(1) and backs >= len(fronts) / 10:  # a sensor may swap them in some clips
+        yield Finding(
+            where,
+            f"left and right seem exchanged: in {backs} of {len(fronts)} clips knees or feet point backwards",
+            "negate an axis, or swap the names",
+        )
+
+
+def _time_findings(where: str, clips: Sequence[ClipFigures]) -> Iterator[Finding]:
+    fps, seconds, speed = (
+        float(np.median([getattr(one, name) for one in clips])) for name in ("fps", "seconds", "speed")
+    )
+    at = f"at {fps:g} frames a second"
+    if not CLIP_SECONDS[0] <= seconds <= CLIP_SECONDS[1]:
+        yield Finding(where, f"clips last {seconds:.3g} s (median) {at}", "check fps, and how they were cut")
+    if speed > FASTEST:
+        yield Finding(where, f"hands move at {HEIGHT_METRES * speed:.0f} m/s {at}", "check fps")
+
+
 def _class_findings(store: Store) -> Iterator[Finding]:
     if not (store.labels >= 0).any():
         yield Finding(store.name, "none of its clips has a label", "import it with labels, if it is to train or test")
         return
+    plain: dict[str, str] = {}
+    for name in store.classes:
+        first = plain.setdefault(re.sub(r"[\s_]+", "", name).casefold(), name)
+        if first != name:
+            what = f"it differs from {first!r} by case or spaces only"
+            yield Finding(f"class {name!r}", what, "spell them alike, if they are one")
     counts = np.bincount(store.labels[store.labels >= 0], minlength=len(store.classes))
     for name, count in zip(store.classes, counts, strict=True):
         if count == 0:

@@ -10,6 +10,7 @@ the joint layout is what the files say or the only one that fits. With one, ever
     pattern: 'P(?P<subject>\\d+)_(?P<label>[a-z]+)'
 """
 
+import difflib
 import hashlib
 import io
 import json
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 import yaml
@@ -53,6 +54,9 @@ _ID_COLUMNS = ("clip_id", "clip", "file", "id", "name")
 _LABEL_COLUMNS = ("label", "class", "action")
 _LOOK_AT = 20
 """Files that are looked at for the layout when nothing says it."""
+_LAYOUT_BYTES = 1_000_000
+_LAYOUT_FILES = 200
+"""JSON files that are looked at to tell layouts from clips."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +109,18 @@ class OwnFilesReader:
         source = _source(about, beside, files)
         special = {_path(beside, name) for name in (about.labels, about.layout) if name and beside}
         clips = [file for file in files if file.name not in special or self.description]
-        items = one_each(clips, *SUFFIXES)
+        rigs = _layout_files(clips)
+        items = one_each([file for file in clips if file not in rigs], *SUFFIXES)
         layout = source.conventions.layout
-        if layout is None:
-            layout = _layout_of_files(items, source)
+        if layout is None or rigs:
+            layout = _layout_of_files(items, source, rigs)
             source = replace(source, conventions=replace(source.conventions, layout=layout))
         if about.units is not None and (about.units == "pixels") != (layout.dimension == 2):
             raise InputError(f"dataset.yaml: units {about.units} do not suit the {layout.dimension}-D {layout.name}")
         upright(np.zeros(layout.dimension), about.up, layout)  # an axis that it does not have
+        if (labels := source.labels) and (absent := _absent(labels, source.labels_hash, items)):
+            source = replace(source, absent=absent)
+            items = (Item(labels.name, (labels,)), *items)
         return Plan(items, layout, source.classes, source.read)
 
 
@@ -126,6 +134,8 @@ class _Source:
     classes: tuple[str, ...] | None = None
     labels: SourceFile | None = None
     labels_hash: str = ""
+    absent: tuple[str, ...] = ()
+    """Files that the table of labels names and that are not there."""
 
     def read(self, item: Item) -> Iterator[SkeletonClip | Rejected]:
         """The clips of one file.
@@ -134,6 +144,11 @@ class _Source:
             InputError: the file is not of its form, or its name does not match the pattern.
         """
         (file,) = item.files
+        if file == self.labels:
+            yield from (
+                Rejected(f"{file.name}: {name}", "there is no such file among the clips") for name in self.absent
+            )
+            return
         records = read_records(file.read(), file.suffix, self.conventions.layout)
         first = list(islice(records, 2))
         several, seen = len(first) > 1, set()
@@ -154,7 +169,7 @@ class _Source:
 
     def _clip(self, record: Record, file: SourceFile, name: str) -> SkeletonClip:
         found = match_path(self.pattern, _stem(file)) if self.pattern else {}
-        clip_id = str(record.get("clip_id") or found.pop("id", None) or name)
+        clip_id = str(record.get("clip_id") or found.pop("id", None) or name).strip()
         row = {} if self.labels is None else self._row(self.labels, clip_id, file)
         said = dict(record)
         said |= {key: value for key, value in {**found, **row}.items() if key in NUMBERS and value not in (None, "")}
@@ -164,7 +179,7 @@ class _Source:
 
     def _row(self, labels: SourceFile, clip_id: str, file: SourceFile) -> Mapping[str, str]:
         rows = _label_rows(labels, self.labels_hash)
-        for key in (clip_id, file.name, _stem(file), posixpath.basename(file.name), file.stem):
+        for key in (clip_id, *_names(file)):
             if key in rows:
                 return rows[key]
         raise InputError(f"the table of labels has no row for {clip_id!r}")
@@ -186,6 +201,7 @@ class _Source:
 def _class_name(label: Any, classes: tuple[str, ...] | None) -> str:
     if isinstance(label, bool) or not isinstance(label, str | int):
         raise InputError(f"label must be a class name or a number, not {label!r}")
+    label = label.strip() if isinstance(label, str) else label
     if classes is None or label in classes:
         return str(label)
     number = int(label) if isinstance(label, int) or re.fullmatch("[0-9]{1,9}", label) else -1
@@ -197,6 +213,11 @@ def _class_name(label: Any, classes: tuple[str, ...] | None) -> str:
 def _stem(file: SourceFile) -> str:
     """The path without its ending, which is unique where file names are not."""
     return posixpath.splitext(file.name)[0]
+
+
+def _names(file: SourceFile) -> tuple[str, ...]:
+    """What a table may call a file: with or without its folder, with or without its ending."""
+    return file.name, _stem(file), posixpath.basename(file.name), file.stem
 
 
 def _description(elsewhere: str | None, files: Sequence[SourceFile]) -> tuple[Description, SourceFile | None]:
@@ -217,8 +238,22 @@ def _description(elsewhere: str | None, files: Sequence[SourceFile]) -> tuple[De
         raise InputError(f"{beside.name}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise InputError(f"{beside.name}: expected settings such as {EXAMPLE}")
+    _check_words(values, beside.name)
     about, _ = parse_config(Description, values, where=beside.name)
     return about, beside
+
+
+def _check_words(values: Mapping[Any, Any], where: str) -> None:
+    """Refuse unknown keys, and words other than the few that a key allows."""
+    kinds = get_type_hints(Description)
+    for key, value in values.items():
+        if key not in kinds:
+            near = difflib.get_close_matches(str(key), kinds, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InputError(f"{where}: unknown key {str(key)!r}; {hint}known are {', '.join(kinds)}")
+        words = [word for kind in get_args(kinds[key]) for word in get_args(kind) if isinstance(word, str)]
+        if words and value is not None and value not in words:
+            raise InputError(f"{where}: {key} must be {', '.join(words[:-1])} or {words[-1]}, not {value!r}")
 
 
 def _source(about: Description, beside: SourceFile | None, files: Sequence[SourceFile]) -> _Source:
@@ -245,7 +280,7 @@ def _source(about: Description, beside: SourceFile | None, files: Sequence[Sourc
         return source
     labels = _beside(about.labels, beside, files)
     source = replace(source, labels=labels, labels_hash=hashlib.sha256(labels.read()).hexdigest())
-    _label_rows(labels, source.labels_hash)  # its faults are told at once
+    _check_label_column(about, labels, source.labels_hash)  # its faults are told at once
     return source
 
 
@@ -278,7 +313,22 @@ def _layout(name: str | None, beside: SourceFile | None, files: Sequence[SourceF
         raise InputError(f"layout file {name}: not JSON ({error})") from None
 
 
-def _layout_of_files(items: Sequence[Item], source: _Source) -> JointLayout:
+def _layout_files(files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """JSON files that are joint layouts; such a file lies beside clips and is none."""
+    small = [file for file in files if file.suffix == ".json" and file.size <= _LAYOUT_BYTES]
+    found = []
+    for file in sorted(small, key=lambda file: (file.name.count("/"), file.name))[:_LAYOUT_FILES]:
+        try:
+            content = file.read()
+            data = json.loads(content) if b'"joint_names"' in content else None
+        except (InputError, ValueError, RecursionError):
+            continue  # its reading says what is wrong with it
+        if isinstance(data, dict) and "joint_names" in data and "joints" not in data:
+            found.append(file)
+    return tuple(found)
+
+
+def _layout_of_files(items: Sequence[Item], source: _Source, rigs: Sequence[SourceFile]) -> JointLayout:
     """The layout of the first valid clip."""
     reasons = []
     for item in items[:_LOOK_AT]:
@@ -289,7 +339,36 @@ def _layout_of_files(items: Sequence[Item], source: _Source) -> JointLayout:
                 reasons.append(f"{clip.file}: {clip.reason}")
         except InputError as error:
             reasons.append(f"{item.name}: {error}")
-    raise InputError(f"no valid clip in the first {len(items[:_LOOK_AT])} files; {reasons[0]}")
+    count = len(items[:_LOOK_AT])
+    if rigs:
+        raise InputError(
+            f"no valid clip in the first {count} files, but a layout lies there: write layout: "
+            f"{posixpath.basename(rigs[0].name)} in a dataset.yaml beside it ({reasons[0]})"
+        )
+    raise InputError(f"no valid clip in the first {count} files; {reasons[0]}")
+
+
+def _absent(labels: SourceFile, labels_hash: str, items: Sequence[Item]) -> tuple[str, ...]:
+    """Files that the table of labels names and that are not there; other names than files may be ids of clips."""
+    there = {name for item in items for file in item.files for name in _names(file)}
+    rows = _label_rows(labels, labels_hash)
+    by_file = _id_column(read_texts(labels.read(), labels.suffix)) == "file" and not there.isdisjoint(rows)
+    return tuple(name for name in rows if name not in there and (by_file or name.lower().endswith(SUFFIXES)))
+
+
+def _id_column(columns: Mapping[str, Any]) -> str | None:
+    return next((name for name in _ID_COLUMNS if name in columns), None)
+
+
+def _check_label_column(about: Description, labels: SourceFile, labels_hash: str) -> None:
+    """Refuse a table whose column of labels is called otherwise."""
+    rows = _label_rows(labels, labels_hash)
+    if about.label not in (None, "labels") or not rows or "label" in next(iter(rows.values())):
+        return
+    columns = read_texts(labels.read(), labels.suffix)
+    if about.label == "labels" or set(columns) - {*_ID_COLUMNS, *NUMBERS}:
+        hint = "" if about.label == "labels" else "; or say where labels are, such as label: folder"
+        raise InputError(f"{labels.name}: it has no column 'label' (it has {', '.join(columns)}){hint}")
 
 
 @lru_cache(maxsize=1)
@@ -297,13 +376,13 @@ def _label_rows(file: SourceFile, _hash: str) -> dict[str, dict[str, str]]:
     """The rows of a table of labels by the clip or file that they are about; each process reads them once."""
     try:
         columns = read_texts(file.read(), file.suffix)
-        ids = next((columns[name] for name in _ID_COLUMNS if name in columns), None)
-        if ids is None:
+        column = _id_column(columns)
+        if column is None:
             raise InputError(f"it needs a column {' or '.join(_ID_COLUMNS)}; it has {', '.join(columns)}")
         kept = {"label": next((columns[name] for name in _LABEL_COLUMNS if name in columns), None)}
         kept |= {name: columns.get(name) for name in NUMBERS}
         rows: dict[str, dict[str, str]] = {}
-        for i, clip_id in enumerate(ids):
+        for i, clip_id in enumerate(columns[column]):
             row = {key: values[i] for key, values in kept.items() if values is not None}
             for name in NUMBERS:
                 number_of(row.get(name), f"row {i + 1}: {name}")

@@ -4,12 +4,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 
+from sugar.config import parse_config, read_yaml
 from sugar.datasets import (
     bvh,
     clip_files,
@@ -25,16 +27,23 @@ from sugar.datasets import (
     uav_human,
     utd_mhad,
 )
+from sugar.datasets.clip_files import Conventions
+from sugar.datasets.manifest import Rejected
+from sugar.datasets.own_files import Description
+from sugar.datasets.parsing.clip_tables import read_texts
+from sugar.datasets.reading import check_fps
 from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.files import write_text
 from sugar.skeleton.clip import SkeletonClip
-from sugar.skeleton.layouts import NTU25
+from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import LAYOUTS, NTU25, get_layout
 
 KNOWN = (
-    "a store; clips as .json, .jsonl, .npz, .npy, .csv or .parquet with joints [T, M, V, C] and layout; a file of "
-    "NTU RGB+D (.skeleton), NW-UCLA, Toyota Smarthome, Kinetics-skeleton or COCO key points (.json), MSR Action3D, "
-    "PKU-MMD or UAV-Human (.txt), UTD-MHAD (.mat), PYSKL (.pkl); a .bvh; a folder of OpenPose .json; or -"
+    "a store; clips as .json, .jsonl, .npz, .npy, .csv or .parquet with joints [T, M, V, C] and layout, or a folder of "
+    "them with a dataset.yaml; a file of NTU RGB+D (.skeleton), NW-UCLA, Toyota Smarthome, Kinetics-skeleton or COCO "
+    "key points (.json), MSR Action3D, PKU-MMD or UAV-Human (.txt), UTD-MHAD (.mat), PYSKL (.pkl); a .bvh; a folder "
+    "of OpenPose .json; or -"
 )
 
 Read = Callable[[Path], SkeletonClip]
@@ -61,12 +70,22 @@ _BY_SUFFIX: dict[str, tuple[str, Read]] = {
 _PICKLES = (".pkl", ".pickle")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".txz", ".gz", ".xz", ".bz2")
 _OPENPOSE = "_keypoints.json"
+_TABLES = (".csv", ".parquet")
+_DESCRIPTIONS = ("dataset.yaml", "dataset.yml")
+_ABOVE = 3
+"""Folders above a file's own in which its dataset.yaml may lie: those of its class, its subject, its session."""
+_TO_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _LOOK_AT = 2000
 """Files of a folder that are looked at to say of which format it is."""
 
 
-def read_clips(source: str, standard_input: TextIO) -> Iterator[SkeletonClip]:
+def read_clips(source: str, standard_input: TextIO, layout: JointLayout | None = None) -> Iterator[SkeletonClip]:
     """The clips of one input: a path, or ``-`` for JSON (one object, a list, or one object a line).
+
+    What a ``dataset.yaml`` beside plain files says of their layout, units, axes and fps holds here too.
+
+    Args:
+        layout: the model's; if it is a user's own, clips that name it or that name none and have its joints are of it.
 
     Raises:
         InputError: nothing there, an unknown format, or a clip that is not valid.
@@ -76,12 +95,12 @@ def read_clips(source: str, standard_input: TextIO) -> Iterator[SkeletonClip]:
             content = standard_input.read().encode(errors="surrogateescape")
         except UnicodeDecodeError as error:
             raise InputError(f"standard input: cannot be read as text ({error})") from None
-        yield from clip_files.clips_of(content, ".json", "standard input")
+        yield from _clips_of(content, ".json", "standard input", Conventions(), layout)
         return
     path = Path(source)
     suffix = path.suffix.lower()
     if path.is_dir():
-        yield from _folder_clips(path)
+        yield from _folder_clips(path, layout)
     elif not path.is_file():
         raise InputError(f"{source}: no such file or store; give {KNOWN}")
     elif suffix in _PICKLES:
@@ -93,7 +112,8 @@ def read_clips(source: str, standard_input: TextIO) -> Iterator[SkeletonClip]:
     elif found := _one_clip(path):
         yield found[1](path)
     elif suffix in clip_files.SUFFIXES:
-        yield from clip_files.read_clips(path)
+        about = _beside(path)
+        yield from _file_clips(path, Conventions() if about is None else _conventions(about), layout)
     else:
         raise InputError(f"{source}: unknown format {path.suffix!r}; give {KNOWN}")
 
@@ -117,13 +137,131 @@ def write_clip(clip: SkeletonClip, path: Path) -> None:
     write_text(path, json.dumps(values | ({} if clip.label is None else {"label": clip.label})) + "\n")
 
 
-def _folder_clips(folder: Path) -> Iterator[SkeletonClip]:
+def _folder_clips(folder: Path, layout: JointLayout | None) -> Iterator[SkeletonClip]:
     if (folder / "manifest.json").is_file():
         yield from Store.open(folder)
+    elif about := description_of(folder):
+        conventions = _conventions(about)
+        names = _describe(about)
+        own = {folder / name for name in (names.labels, names.layout) if name}
+        found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in clip_files.SUFFIXES]
+        clips = [path for path in found if path.is_file() and path not in own and not _hidden(path, folder)]
+        if not clips:
+            raise InputError(f"{folder}: it holds no file of a clip ({', '.join(clip_files.SUFFIXES)})")
+        for path in clips:
+            yield from _file_clips(path, conventions, layout, path.relative_to(folder).with_suffix("").as_posix())
     elif _format_of(folder) == "openpose":
         yield from openpose.read_clips(folder)
     else:
         raise InputError(not_a_store(folder))
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _beside(path: Path) -> Path | None:
+    """The dataset.yaml that is about a file: the nearest one in its folder or a few above."""
+    folders = path.absolute().parents[: 1 + _ABOVE]
+    return next(filter(None, map(description_of, folders)), None)
+
+
+def description_of(folder: Path) -> Path | None:
+    """The dataset.yaml of a folder, if it has one."""
+    return next((folder / name for name in _DESCRIPTIONS if (folder / name).is_file()), None)
+
+
+def _describe(path: Path) -> Description:
+    return parse_config(Description, read_yaml(path), where=str(path))[0]
+
+
+def _conventions(path: Path) -> Conventions:
+    """What a dataset.yaml says of numbers; what it says of labels and people does not matter here."""
+    about = _describe(path)
+    layout = None
+    if about.layout is not None:
+        own = about.layout.endswith(".json")
+        layout = JointLayout.from_json(path.parent / about.layout) if own else get_layout(about.layout)
+    try:
+        check_fps(about.fps)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return Conventions(
+        layout=layout,
+        fps=about.fps,
+        to_metres=_TO_METRES.get(about.units or "m", 1.0),
+        up=about.up,
+        last_is_confidence=about.last_is_confidence,
+        nan_is_missing=about.nan_is_missing,
+    )
+
+
+def _file_clips(
+    path: Path, conventions: Conventions, layout: JointLayout | None, name: str | None = None
+) -> Iterator[SkeletonClip]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+    yield from _clips_of(content, path.suffix.lower(), str(path), conventions, layout, name or path.stem)
+
+
+def _clips_of(
+    content: bytes,
+    suffix: str,
+    where: str,
+    conventions: Conventions,
+    layout: JointLayout | None,
+    name: str | None = None,
+) -> Iterator[SkeletonClip]:
+    """The clips of a file's content; ``where`` names it in errors, ``name`` its clips that have no id."""
+    try:
+        records = _records(content, suffix, conventions.layout, layout)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    for number, record in enumerate(records):
+        place = where if len(records) == 1 else f"{where}, clip {number + 1}"
+        if isinstance(record, Rejected):
+            raise InputError(f"{place}: {record.reason}")
+        meant = conventions
+        if conventions.layout is None and layout is not None and _is_of(record, layout, conventions):
+            meant = replace(conventions, layout=layout)
+        try:
+            yield clip_files.clip_of(record, meant, clip_files.record_id(name or where, number, len(records)))
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from None
+
+
+def _records(
+    content: bytes, suffix: str, described: JointLayout | None, layout: JointLayout | None
+) -> list[clip_files.Record | Rejected]:
+    try:
+        return list(clip_files.read_records(content, suffix, described))
+    except InputError as error:
+        # Joints of no built-in layout, maybe: those of the model, unless the table says that they are others.
+        if described is not None or layout is None or layout in LAYOUTS or suffix not in _TABLES:
+            raise
+        if {*read_texts(content, suffix).get("layout", [])} - {"", layout.name}:
+            raise
+        first = error
+    try:
+        return list(clip_files.read_records(content, suffix, layout))
+    except InputError as error:
+        raise first if str(error) == str(first) else InputError(f"{first}; read as {layout.name}: {error}") from None
+
+
+def _is_of(record: clip_files.Record, layout: JointLayout, conventions: Conventions) -> bool:
+    """Whether a record names a user's own layout, or names none and has its joints."""
+    if (said := record.get("layout")) is not None:
+        return str(said) == layout.name
+    if layout in LAYOUTS:  # two of these may fit the same numbers
+        return False
+    sizes: list[int] = []
+    inner = record.get("joints")
+    while isinstance(inner, list | np.ndarray) and len(inner):
+        sizes.append(len(inner))
+        inner = inner[0]
+    return sizes[-2:] == [layout.num_joints, layout.dimension + conventions.last_is_confidence]
 
 
 def _format_of(folder: Path) -> str | None:

@@ -108,9 +108,8 @@ class Body:
 
 def bodies(clip: SkeletonClip, limit: Thresholds) -> list[Body | None]:
     """The bodies of a clip by person; None for a person who is never there."""
-    depth = clip.layout.dimension == 3
     found, upright = _readings(clip)
-    return [None if f is None else _body(f[0] @ upright.T, f[1], f[2], clip.fps, depth, limit) for f in found]
+    return [None if f is None else _body(f[0] @ upright.T, f[1], f[2], clip, limit) for f in found]
 
 
 def straighten(clip: SkeletonClip, limit: Thresholds | None = None) -> npt.NDArray[np.float32]:
@@ -131,7 +130,7 @@ def straighten(clip: SkeletonClip, limit: Thresholds | None = None) -> npt.NDArr
     for person, reading in enumerate(found):
         if reading is not None:
             at, known, frames = reading
-            if _body(at @ upright.T, known, frames, clip.fps, True, limit or Thresholds()).swapped:
+            if _body(at @ upright.T, known, frames, clip, limit or Thresholds()).swapped:
                 joints[:, person] = joints[:, person][:, list(layout.mirror)]
     return joints
 
@@ -165,15 +164,17 @@ def _body(
     at: Signal,
     known: npt.NDArray[np.bool_],
     frames: npt.NDArray[np.int64],
-    fps: float,
-    depth: bool,
+    clip: SkeletonClip,
     limit: Thresholds,
 ) -> Body:
+    depth, fps = clip.layout.dimension == 3, clip.fps
     height = _height(at, known, image=not depth)
     at = at / height
     right, turn = _sideways(at, fps, depth)
     forward = np.stack([right[:, 2], np.zeros(len(right)), -right[:, 0]], axis=1)
-    swapped = depth and _back_to_front(at, forward, limit)
+    # A foot that stands in for the ankle lies before the shank: the knee would seem to bend backwards.
+    knees = depth and {"left_ankle", "right_ankle"} <= set(clip.layout.joint_names)
+    swapped = knees and _back_to_front(at, forward, limit)
     if swapped:
         swap = [ROLES.index(_other_side(role)) for role in ROLES]
         at, known, right, forward = at[:, swap], known[swap], -right, -forward

@@ -1,7 +1,9 @@
 """Joint layouts: which joints a skeleton has, how they hang together, and which are left and right."""
 
+import difflib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,11 @@ from sugar.files import write_text
 
 PARTS = ("head", "hand", "arm", "hip", "leg", "foot")
 """The six body parts of the paper's motion knowledge."""
+
+
+def plain_joint_name(name: str) -> str:
+    """A joint's name as layouts have it, in lower snake case: ``Left Wrist`` is ``left_wrist``."""
+    return re.sub(r"[ .\-]+", "_", name.strip()).lower()
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,11 @@ class JointLayout:
     up: int = 1
 
     def __post_init__(self) -> None:
-        joints = range(self.num_joints)
-        if not joints or len(set(self.joint_names)) != self.num_joints:
-            raise InputError(f"layout {self.name!r}: joint_names must be there and differ from each other")
+        joints, names = range(self.num_joints), self.joint_names
+        if not joints:
+            raise InputError(f"layout {self.name!r}: joint_names names no joint")
+        if twice := _twice(names):
+            raise InputError(f"layout {self.name!r}: joint_names has {twice} twice")
         if self.dimension not in (2, 3) or self.up not in range(self.dimension):
             raise InputError(f"layout {self.name!r}: dimension must be 2 or 3 and up one of its axes")
         used = [self.root, *(j for pair in (*self.bones, *self.pairs) for j in pair)]
@@ -53,16 +62,34 @@ class JointLayout:
             raise InputError(f"layout {self.name!r}: joint {outside[0]} is not one of 0..{self.num_joints - 1}")
         self._check_tree()
         if set(self.parts) != set(PARTS):
-            raise InputError(f"layout {self.name!r}: parts must be exactly {', '.join(PARTS)}")
-        if sorted(j for part in self.parts.values() for j in part) != list(joints):
-            raise InputError(f"layout {self.name!r}: every joint must be in exactly one of the parts")
-        if len({j for pair in self.pairs for j in pair}) != 2 * len(self.pairs):
-            raise InputError(f"layout {self.name!r}: a joint may be in only one left/right pair")
+            wrong = [f"{part} is missing" for part in PARTS if part not in self.parts]
+            wrong += [f"{part!r} is none of them" for part in self.parts if part not in PARTS]
+            raise InputError(f"layout {self.name!r}: parts must be exactly {', '.join(PARTS)}; {wrong[0]}")
+        used = [j for part in self.parts.values() for j in part]
+        if twice := _twice([names[j] for j in used]):
+            raise InputError(f"layout {self.name!r}: {twice} is in the parts twice; leave it in one")
+        if loose := [names[j] for j in sorted(set(joints) - set(used))]:
+            raise InputError(
+                f"layout {self.name!r}: {_listed(loose)} in none of the parts; put each joint into one of "
+                f"{', '.join(PARTS)} (a spine or chest into hip, as the built-in layouts do)"
+            )
+        if twice := _twice([names[j] for pair in self.pairs for j in pair]):
+            raise InputError(f"layout {self.name!r}: {twice} is in two left/right pairs; leave it in one")
 
     def _check_tree(self) -> None:
-        parent_of = dict(self.bones)
-        if len(self.bones) != self.num_joints - 1 or len(parent_of) != len(self.bones):
-            raise InputError(f"layout {self.name!r}: bones must give each joint but the root one parent")
+        parent_of, names = dict(self.bones), self.joint_names
+        if self.root in parent_of:
+            raise InputError(
+                f"layout {self.name!r}: bones give the root {names[self.root]} a parent "
+                f"({names[parent_of[self.root]]}); take that bone out"
+            )
+        if twice := _twice([names[child] for child, _ in self.bones]):
+            raise InputError(f"layout {self.name!r}: bones give {twice} two parents; they are [child, parent] each")
+        if lone := [name for j, name in enumerate(names) if j not in parent_of and j != self.root]:
+            raise InputError(
+                f"layout {self.name!r}: {_listed(lone)} without a parent in bones, where each joint but the root "
+                f'needs one: ["{lone[0]}", PARENT]'
+            )
         for joint in range(self.num_joints):
             at, steps = joint, 0
             while at != self.root:
@@ -119,23 +146,45 @@ class JointLayout:
 
     @classmethod
     def from_dict(cls, data: Any, where: str = "layout") -> "JointLayout":
-        """The inverse of :meth:`to_dict`; joints by name or by index. ``where`` names the file in errors."""
-        fields = {"name", "joint_names", "bones", "root", "parts", "pairs", "dimension", "up"}
-        if not isinstance(data, dict) or not fields - {"dimension", "up"} <= set(data) <= fields:
-            raise InputError(f"{where}: a layout needs the fields {', '.join(sorted(fields))} and no others")
-        try:
-            names = tuple(str(n) for n in data["joint_names"])
+        """The inverse of :meth:`to_dict`; joints by name, in any case, or by index.
 
-            def joint(value: str | int) -> int:
-                return names.index(value) if isinstance(value, str) else int(value)
+        ``where`` names the file in errors.
+        """
+        fields = ("name", "joint_names", "bones", "root", "parts", "pairs", "dimension", "up")
+        if not isinstance(data, dict):
+            raise InputError(f"{where}: a layout needs the fields {', '.join(fields)}")
+        if unknown := [key for key in data if key not in fields]:
+            raise InputError(
+                f"{where}: field {unknown[0]!r} is unknown; a layout has {', '.join(fields)} and no others"
+            )
+        if lacking := [key for key in fields[:-2] if key not in data]:
+            raise InputError(f"{where}: field {lacking[0]!r} is missing; a layout needs {', '.join(fields[:-2])}")
+        try:
+            names = tuple(plain_joint_name(str(n)) for n in data["joint_names"])
+            place = {name: j for j, name in enumerate(names)}
+
+            def joint(value: object, of: str) -> int:
+                if isinstance(value, int) and not isinstance(value, bool):
+                    return value
+                if (name := plain_joint_name(str(value))) in place:
+                    return place[name]
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise InputError(f"{of}: {value!r} is not one of the joint_names{hint}")
+
+            def pairs(of: str, ends: str) -> tuple[tuple[int, int], ...]:
+                for pair in data[of]:
+                    if not isinstance(pair, list | tuple) or len(pair) != 2:
+                        raise InputError(f"{of} must be pairs of joints, [{ends}] each, not {pair!r}")
+                return tuple((joint(first, of), joint(second, of)) for first, second in data[of])
 
             return cls(
                 name=str(data["name"]),
                 joint_names=names,
-                bones=tuple((joint(child), joint(parent)) for child, parent in data["bones"]),
-                root=joint(data["root"]),
-                parts={part: tuple(joint(j) for j in joints) for part, joints in data["parts"].items()},
-                pairs=tuple((joint(left), joint(right)) for left, right in data["pairs"]),
+                bones=pairs("bones", "child, parent"),
+                root=joint(data["root"], "root"),
+                parts={part: tuple(joint(j, f"part {part}") for j in own) for part, own in data["parts"].items()},
+                pairs=pairs("pairs", "left, right"),
                 dimension=int(data.get("dimension", 3)),
                 up=int(data.get("up", 1)),
             )
@@ -162,3 +211,15 @@ class JointLayout:
     def to_json(self, path: str | Path) -> None:
         """Write the layout so that :meth:`from_json` reads it back."""
         write_text(Path(path), json.dumps(self.to_dict(), indent=1) + "\n")
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Such as ``chest and tail are``."""
+    if len(names) == 1:
+        return f"{names[0]} is"
+    return f"{', '.join(names[:-1])} and {names[-1]} are"

@@ -22,7 +22,7 @@ import pyarrow.parquet as pa_parquet
 from sugar.datasets.manifest import Rejected
 from sugar.datasets.parsing.last_number import check_last_number
 from sugar.errors import InputError
-from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layout import JointLayout, plain_joint_name
 from sugar.skeleton.layouts import LAYOUTS, get_layout
 
 _ALIASES = {
@@ -116,17 +116,17 @@ class _Columns:
             return np.full(self.rows, np.nan)
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             texts = (str(value) for value in column.to_pylist() if value is not None)
-            raise InputError(f"its column {name!r} holds {_first_word(texts)}, which is not a number")
+            raise InputError(f"its column {name!r} holds {_no_number(texts)}")
         return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
     def texts(self, name: str) -> npt.NDArray[np.object_]:
-        """A column as texts; empty where it is empty."""
+        """A column as texts without spaces around them; empty where it is empty."""
         column = self._get(name)
         try:
             values = column.cast(pa.string()).to_pylist()
         except (pa.ArrowException, UnicodeDecodeError):
             raise InputError(f"its column {name!r} cannot be read as text") from None
-        return np.array([value or "" for value in values], dtype=object)
+        return np.array([(value or "").strip() for value in values], dtype=object)
 
     def _get(self, name: str) -> pa.ChunkedArray:
         if name not in self._columns:
@@ -136,17 +136,19 @@ class _Columns:
 
 
 def _plain(title: str) -> str:
-    name = re.sub(r"[ .\-]+", "_", title.strip()).lower()
+    name = plain_joint_name(title)
     return next((key for key, aliases in _ALIASES.items() if name in aliases), name)
 
 
-def _first_word(texts: Iterator[str]) -> str:
+def _no_number(texts: Iterator[str]) -> str:
     for text in texts:
         try:
             float(text)
         except ValueError:
-            return repr(text[:40])
-    return "a value"
+            comma = re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?\s*", text)
+            hint = f"; write decimals with a point, {text.strip().replace(',', '.')}" if comma else ""
+            return f"{text[:40]!r}, which is not a number{hint}"
+    return "a value that is not a number"
 
 
 def _read_csv(content: bytes, texts_only: bool = False) -> _Columns:
@@ -190,7 +192,7 @@ def _layout_of(columns: _Columns) -> JointLayout:
     if columns.has("layout"):
         return get_layout(str(_same(columns.texts("layout"), "layout")))
     if columns.has("joint"):
-        named = {_plain_joint(name) for name in columns.texts("joint")}
+        named = {plain_joint_name(name) for name in columns.texts("joint")}
         dimension = 3 if columns.has("z") else 2
     else:
         named = {name.removesuffix("_x") for name in columns.names if name.endswith("_x")}
@@ -204,10 +206,6 @@ def _layout_of(columns: _Columns) -> JointLayout:
             "{layout: coco17, fps: 30, units: pixels, label: column}"
         )
     return fitting[0]
-
-
-def _plain_joint(name: str) -> str:
-    return re.sub(r"[ .\-]+", "_", name.strip()).lower()
 
 
 @dataclass(frozen=True)
@@ -234,21 +232,19 @@ def _points(values: npt.NDArray[np.float64], confidence: npt.NDArray[np.float64]
 
 
 def _wide_points(columns: _Columns, layout: JointLayout) -> _Points:
-    axes = "xyz"[: layout.dimension]
-    values = np.stack(
-        [np.stack([columns.numbers(f"{joint}_{axis}") for axis in axes], -1) for joint in layout.joint_names], 1
-    )
+    axes, joints = "xyz"[: layout.dimension], [plain_joint_name(name) for name in layout.joint_names]
+    values = np.stack([np.stack([columns.numbers(f"{joint}_{axis}") for axis in axes], -1) for joint in joints], 1)
     endings = [end for end in _ALIASES["confidence"] if any(n.endswith(f"_{end}") for n in columns.names)]
     if not endings:
         return _points(values, None, None)
-    return _points(values, np.stack([columns.numbers(f"{j}_{endings[0]}") for j in layout.joint_names], 1), None)
+    return _points(values, np.stack([columns.numbers(f"{j}_{endings[0]}") for j in joints], 1), None)
 
 
 def _long_points(columns: _Columns, layout: JointLayout) -> _Points:
     values = np.stack([columns.numbers(axis) for axis in "xyz"[: layout.dimension]], -1)[:, None]
-    number = {name: i for i, name in enumerate(layout.joint_names)}
+    number = {plain_joint_name(name): i for i, name in enumerate(layout.joint_names)}
     number |= {str(i): i for i in range(layout.num_joints)}
-    joint = np.array([number.get(_plain_joint(name), -1) for name in columns.texts("joint")])
+    joint = np.array([number.get(plain_joint_name(name), -1) for name in columns.texts("joint")])
     if (joint < 0).any():
         row = int(np.argmin(joint))
         raise InputError(
@@ -306,7 +302,10 @@ def _place(points: _Points, rows: Rows, frames: Rows, people: Rows, layout: Join
     counts = np.bincount(cell)
     if counts.max() > 1:
         row = int(np.flatnonzero(counts[cell] > 1)[0])
-        raise InputError(f"frame {frames[row]} is there twice; a column that tells clips or persons apart is missing")
+        joint = "" if points.joint is None else f" for {layout.joint_names[points.joint[rows[row]]]}"
+        raise InputError(
+            f"frame {frames[row]} is there twice{joint}; a column that tells clips or persons apart is missing"
+        )
     shape = (num_frames, persons, joints, layout.dimension)
     placed = np.zeros((num_frames * persons * joints // points.values.shape[1], *points.values.shape[1:]))
     placed[cell] = points.values[rows]
