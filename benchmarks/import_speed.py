@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from sugar.datasets.importing import import_data
-from sugar.datasets.ntu import Ntu120Reader
+from sugar.datasets.ntu import Ntu120Reader, read_clip_file
 from sugar.datasets.reading import opened
 from sugar.skeleton.clip import SkeletonClip
 
@@ -174,7 +174,7 @@ def all_plainly(files: Sequence[Path]) -> None:
 def check(files: Sequence[Path]) -> None:
     """Both readers find the same numbers, and none of the synthetic bodies is cleaned away."""
     for file in files[:8]:
-        clip = Ntu120Reader().read_file(file)
+        clip = read_clip_file(file)
         plain = [[[j["x"], j["y"], j["z"]] for j in body["joints"]] for frame in read_plainly(file) for body in frame]
         ours = clip.joints.reshape(-1, 25, 3)
         expected = np.array(plain, np.float32)
