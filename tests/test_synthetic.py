@@ -4,7 +4,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sugar.datasets.protocols import SYNTHETIC_CROSS_PERSON, ValidationConfig, split
+from sugar.datasets.protocols import ValidationConfig, get_protocol, split
 from sugar.datasets.store import write_store
 from sugar.datasets.synthetic import (
     ACTIONS,
@@ -376,7 +376,7 @@ def test_test_people_and_cameras_are_unseen_in_training(tmp_path) -> None:
         layout=NTU25,
         source="built in",
     )
-    parts = split(store, SYNTHETIC_CROSS_PERSON, ValidationConfig(fraction=0.2))
+    parts = split(store, get_protocol("synthetic-cross-person"), ValidationConfig(fraction=0.2))
     known = np.concatenate([parts.train, parts.validation])
     for column in ("subject", "camera"):
         assert not np.isin(store.column(column)[parts.test], store.column(column)[known]).any()

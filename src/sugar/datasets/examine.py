@@ -1,5 +1,6 @@
 """What a store holds in figures, and what looks wrong in it: lengths, gaps, bones, units, axes."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class ClipFigures:
         speed: body heights a second that hands, or the root joint, pass in a twentieth of the steps.
         length_axis: ``[C]`` mean direction from the feet to the head, of length 1; None where they are never seen.
         front: 1: knees and toes are on the side that the body turns to; -1: on its back; 0: they do not say.
+        digest: SHA-256 of the joints, to find copies.
     """
 
     frames: int
@@ -90,6 +92,7 @@ class ClipFigures:
     speed: float
     length_axis: npt.NDArray[np.float64] | None
     front: int
+    digest: bytes
 
 
 def clip_figures(clip: SkeletonClip) -> ClipFigures:
@@ -121,6 +124,7 @@ def clip_figures(clip: SkeletonClip) -> ClipFigures:
         speed=max(_quantile(root, 0.95), _quantile(hands, 0.95)) * clip.fps / height if height > 0 else 0.0,
         length_axis=_length_axis(joints, measured, layout),
         front=_front(clip),
+        digest=hashlib.sha256(clip.joints.tobytes()).digest(),
     )
 
 
@@ -285,7 +289,7 @@ def findings(figures: StoreFigures) -> Iterator[Finding]:
             f"name its joints as others do ({', '.join(limbs[:3])}, ...), or train with model.motion.weight 0",
         )
     yield from _class_findings(store)
-    yield from _same_motion(store)
+    yield from _same_motion(clips)
     for clip_id, one in clips:
         yield from _clip_findings(clip_id, one, layout, height if metres else None)
 
@@ -354,13 +358,12 @@ def _class_findings(store: Store) -> Iterator[Finding]:
             yield Finding(f"class {name!r}", f"it has only {count} clips", "add some, or join it with another class")
 
 
-def _same_motion(store: Store) -> Iterator[Finding]:
+def _same_motion(clips: Iterable[tuple[str, ClipFigures]]) -> Iterator[Finding]:
     first: dict[bytes, str] = {}
-    for clip in store:
-        key = clip.joints.tobytes()
-        known = first.setdefault(key, clip.clip_id)
-        if known != clip.clip_id:
-            yield Finding(f"clip {clip.clip_id!r}", f"its joints are those of {known!r}", "keep one of the two")
+    for clip_id, one in clips:
+        known = first.setdefault(one.digest, clip_id)
+        if known != clip_id:
+            yield Finding(f"clip {clip_id!r}", f"its joints are those of {known!r}", "keep one of the two")
 
 
 def _clip_findings(clip_id: str, one: ClipFigures, layout: JointLayout, height: float | None) -> Iterator[Finding]:

@@ -90,6 +90,17 @@ class Description:
     """Class names in their order, or a known list (ntu120); a label that is a number counts in it from 0. Left out:
     the names that occur, sorted."""
 
+    def conventions(self, layout: JointLayout | None) -> Conventions:
+        """How the numbers of the files are meant; ``layout``: that which `layout` names."""
+        return Conventions(
+            layout=layout,
+            fps=self.fps,
+            to_metres=_TO_METRES.get(self.units or "m", 1.0),
+            up=self.up,
+            last_is_confidence=self.last_is_confidence,
+            nan_is_missing=self.nan_is_missing,
+        )
+
 
 @dataclass(frozen=True)
 class OwnFilesReader:
@@ -257,14 +268,7 @@ def _check_words(values: Mapping[Any, Any], where: str) -> None:
 
 
 def _source(about: Description, beside: SourceFile | None, files: Sequence[SourceFile]) -> _Source:
-    conventions = Conventions(
-        layout=_layout(about.layout, beside, files),
-        fps=about.fps,
-        to_metres=_TO_METRES.get(about.units or "m", 1.0),
-        up=about.up,
-        last_is_confidence=about.last_is_confidence,
-        nan_is_missing=about.nan_is_missing,
-    )
+    conventions = about.conventions(_layout(about.layout, beside, files))
     try:
         check_fps(about.fps)
         check_pattern(about.pattern, needs_label=about.label == "filename")

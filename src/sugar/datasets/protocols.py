@@ -307,6 +307,3 @@ def describe_split(store: Store, protocol: Protocol) -> dict[str, Any]:
         "train": side(sides.train),
         "test": side(sides.test),
     }
-
-
-SYNTHETIC_CROSS_PERSON = get_protocol("synthetic-cross-person")

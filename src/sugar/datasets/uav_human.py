@@ -12,7 +12,7 @@ first of each frame is one person, the second another, as the data set's own too
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from sugar.datasets.class_names import class_names
@@ -59,13 +59,10 @@ class UavHumanReader:
         Raises:
             InputError: a name of another form, an action beyond 154, or damaged text.
         """
-        yield self._clip(item.files[0], named=True)
+        yield self.clip(item.files[0], named=True)
 
-    def read_file(self, path: str | Path) -> SkeletonClip:
-        """One clip from a file of any name."""
-        return read_one(path, lambda file: self._clip(file, named=False))
-
-    def _clip(self, file: SourceFile, *, named: bool) -> SkeletonClip:
+    def clip(self, file: SourceFile, *, named: bool) -> SkeletonClip:
+        """The clip of one file; ``named``: its name must have the data set's form."""
         match = _NAME.fullmatch(file.stem)
         subject, setup, trial, label = None, None, None, None
         if match:
@@ -97,4 +94,4 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
     Raises:
         InputError: the file is absent, truncated or holds no valid clip.
     """
-    return UavHumanReader().read_file(path)
+    return read_one(path, partial(UavHumanReader().clip, named=False))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sugar.config import parse_config
-from sugar.datasets.protocols import SYNTHETIC_CROSS_PERSON, ValidationConfig, get_protocol, split
+from sugar.datasets.protocols import ValidationConfig, get_protocol, split
 from sugar.datasets.store import Store, write_store
 from sugar.datasets.synthetic import SEEN_CLASSES, UNSEEN_CLASSES, generate
 from sugar.errors import InputError
@@ -30,6 +30,7 @@ from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
 from sugar.training.run import train
 
+PROTOCOL = "synthetic-cross-person"
 CLIPS_PER_CLASS = 36
 SHOWN = 8
 SHOWN_UNSEEN = 4
@@ -44,7 +45,7 @@ def demo_config(store: Path, seed: int) -> RunConfig:
     }
     values = {
         "seed": seed,
-        "data": {"store": str(store), "protocol": SYNTHETIC_CROSS_PERSON.name, "validation": {"by": "none"}},
+        "data": {"store": str(store), "protocol": PROTOCOL, "validation": {"by": "none"}},
         "knowledge": {"pack": "synthetic"},
         "model": {"motion": {"phrasings": 1}},
         "represent": encoder,
@@ -159,7 +160,7 @@ def _gallery(
     )
     shown = []
     for side, store, count in sides:
-        test = split(store, get_protocol(SYNTHETIC_CROSS_PERSON.name), ValidationConfig(by="none")).test
+        test = split(store, get_protocol(PROTOCOL), ValidationConfig(by="none")).test
         # Evenly over the classes, which come one after the other; always drawn the same way, never by the result.
         clips = [store[int(test[i])] for i in np.linspace(0, len(test) - 1, count).round().astype(int)]
         for clip in clips:

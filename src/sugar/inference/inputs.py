@@ -74,7 +74,6 @@ _TABLES = (".csv", ".parquet")
 _DESCRIPTIONS = ("dataset.yaml", "dataset.yml")
 _ABOVE = 3
 """Folders above a file's own in which its dataset.yaml may lie: those of its class, its subject, its session."""
-_TO_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _LOOK_AT = 2000
 """Files of a folder that are looked at to say of which format it is."""
 
@@ -186,14 +185,7 @@ def _conventions(path: Path) -> Conventions:
         check_fps(about.fps)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return Conventions(
-        layout=layout,
-        fps=about.fps,
-        to_metres=_TO_METRES.get(about.units or "m", 1.0),
-        up=about.up,
-        last_is_confidence=about.last_is_confidence,
-        nan_is_missing=about.nan_is_missing,
-    )
+    return about.conventions(layout)
 
 
 def _file_clips(
