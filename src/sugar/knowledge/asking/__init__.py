@@ -1,0 +1,1 @@
+"""Asking models for knowledge: what is asked (`request`), whom (`providers`), and how thousands are asked well."""
