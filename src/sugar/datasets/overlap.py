@@ -9,26 +9,11 @@ from collections.abc import Sequence
 
 # Words that say how rather than what, or nothing at all.
 _LIGHT = frozenset(
-    (
-        "a",
-        "an",
-        "and",
-        "around",
-        "at",
-        "away",
-        "by",
-        "down",
-        "for",
-        "from",
-        "in",
-        "into",
-        "of",
-        "off",
-        "on",
-        "onto",
-        "or",
+    re.findall(
+        r"\w+",
+        "a an and around at away by down for from in into of off on onto or out over something someone somebody "
+        "the their to up with",
     )
-    + ("out", "over", "something", "someone", "somebody", "the", "their", "to", "up", "with")
 )
 _ENDINGS = ("ing", "es", "s", "ed")
 _SHORTEST = 3

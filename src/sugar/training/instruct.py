@@ -18,6 +18,7 @@ from sugar.models.encoders import Encoder
 from sugar.models.language import LanguageModel
 from sugar.skeleton.layout import JointLayout
 from sugar.training.engine import Objective
+from sugar.training.guard import UnseenGuard
 
 _ROW_OF = {claim: row for row, claim in enumerate(all_claims())}
 
@@ -62,6 +63,7 @@ class InstructObjective(Objective):
         descriptions: per class, the sentences that the LLM learns to say; one is drawn per clip and step.
         own: own sentences of the training clips, said after the description of the class; None: that one alone.
         tell: what the prompt says of encoded clips beside their action tokens (`Sugar.tell`).
+        guard: what must not reach the LLM.
     """
 
     def __init__(
@@ -78,8 +80,12 @@ class InstructObjective(Objective):
         lists: ListConfig,
         own: OwnSentences | None = None,
         tell: Callable[[Tensor, Tensor, Tensor], Sequence[str] | None] = lambda tokens, mask, persons: None,
+        guard: UnseenGuard | None = None,
     ) -> None:
         super().__init__()
+        self.guard = guard or UnseenGuard()
+        for texts in descriptions:
+            self.guard.check_texts("descriptions", texts)
         self.encoder, self.bridge, self.language = encoder.requires_grad_(False), bridge, language
         self.names, self.descriptions = list(names), [list(d) for d in descriptions]
         self.layout, self.augmentation, self.frames, self.lists = layout, augmentation, frames, lists
@@ -99,6 +105,7 @@ class InstructObjective(Objective):
         size = draw_size(len(self.names), self.lists, generator)
         for label in batch.labels.tolist():
             candidates.append(draw_candidates(self.names, label, size, self.lists, generator))
+            self.guard.check_names("a prompt's list", candidates[-1])
             choices = self.descriptions[label]
             descriptions.append(choices[int(torch.randint(len(choices), (1,), generator=generator))])
         told = self.tell(tokens, mask, batch.persons)

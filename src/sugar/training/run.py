@@ -30,6 +30,7 @@ from sugar.training.baseline import BaselineObjective
 from sugar.training.config import RunConfig, StageConfig
 from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
+from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
 from sugar.training.represent import MotionTask, RepresentObjective
 
@@ -86,6 +87,9 @@ class Run:
         self.split: Split = split(opened, get_protocol(config.data.protocol), config.data.validation)
         self.classes = list(self.split.seen)
         self.store = opened.view(classes=self.classes)
+        self.guard = UnseenGuard.of(self.split.unseen, self.classes, self.pack)
+        for side, indices in (("training", self.split.train), ("validation", self.split.validation)):
+            self.guard.check_names(f"{side} clips", (opened.classes[i] for i in np.unique(opened.labels[indices])))
         empty = np.bincount(self.store.labels[self.split.train], minlength=len(self.classes)) == 0
         if empty.any():
             missing = self.classes[int(empty.argmax())]
@@ -96,6 +100,9 @@ class Run:
             check_descriptions(config, self.pack, self.classes)
         if config.model.motion.weight > 0:
             motion_bank = motion_sentence_bank(config, self.pack, self.classes)
+        for of in filter(None, (bank, motion_bank)):
+            self.guard.check_names("knowledge texts", of.names)
+            self.guard.check_texts("knowledge texts", of.texts)
         self._seed("model")
         self.model = Sugar(
             config=config.model,
@@ -184,6 +191,7 @@ class Run:
             lists=stage.lists,
             own=self.own_sentences if stage.own_sentences else None,
             tell=self.model.tell,
+            guard=self.guard,
         )
         self._fit(objective, stage, "instruct", self._validation("llm"))
         after = language.base_hash()
