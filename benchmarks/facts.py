@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 
 from sugar.datasets.synthetic import SYNTHETIC_CLASSES, Truth, generate_with_truth
-from sugar.knowledge.kinematics import MotionFacts, PersonFacts, measure
+from sugar.knowledge.facts.kinematics import MotionFacts, PersonFacts, measure
 from sugar.skeleton.claims import VALUES, Claim
 
 _LIMBS = ("left hand", "right hand", "left foot", "right foot")

@@ -25,15 +25,13 @@ from torch.nn.functional import normalize
 from sugar.datasets.class_names import class_names
 from sugar.errors import InputError
 from sugar.evaluation.metrics import wilson_interval
-from sugar.knowledge.bank import Kind, TextBank, build_bank
+from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.cache import EmbeddingCache
 from sugar.knowledge.embed import TextEncoder, TextEncoderConfig, embed_texts, load_text_encoder
 from sugar.knowledge.pack import KnowledgePack, load_pack, shipped_packs
+from sugar.knowledge.quality.distinguishing import stem
+from sugar.knowledge.quality.figures import KINDS, class_similarities, held_out_queries, nearest_others, ranks
 
-KINDS: tuple[Kind, ...] = ("motion", "visual", "description")
-"""Kinds that stand for a class; motion sentences are judged among themselves."""
-NAMELESS = "motion, no name"
-"""A held-out motion text less its opening "An action of NAME:", which gives the class away."""
 Report = dict[str, Any]
 
 
@@ -88,24 +86,11 @@ def held_out(
 
     ``nameless``: judge motion texts less their opening as well; it takes a third of the time.
     """
-    bank = build_bank(pack, pack.names, encoder, KINDS, cache)
-    queries: dict[str, Tensor] = {kind: _rows(bank, kind) for kind in KINDS}
-    embeddings = {kind: bank.embeddings[rows] for kind, rows in queries.items()}
-    if nameless:
-        queries[NAMELESS] = queries["motion"]
-        bodies = [bank.texts[row].partition(":")[2].strip() for row in queries[NAMELESS].tolist()]
-        embeddings[NAMELESS] = embed_texts(bodies, encoder, cache)
     kinds: Report = {}
     missed: dict[str, list[Report]] = {}
-    for kind, rows in queries.items():
-        kinds[kind], missed[kind] = _judge(bank, embeddings[kind], bank.classes[rows], rows)
-    # Sentences alone are a bank of their own: classes whose motion looks alike share them on purpose.
-    sentences = build_bank(pack, pack.names, encoder, ("motion_sentence",), cache)
-    rows = _rows(sentences, "motion_sentence")
-    if len(rows):
-        found = _judge(sentences, sentences.embeddings[rows], sentences.classes[rows], rows)
-        kinds["motion_sentence"], missed["motion_sentence"] = found
-    missed["visual and description"] = missed.pop("visual") + missed.pop("description")
+    for query in held_out_queries(pack, encoder, cache, nameless=nameless):
+        kinds[query.kind], missed[query.kind] = _judge(query.bank, query.vectors, query.labels, query.rows)
+    missed["visual and description"] = missed.pop("visual", []) + missed.pop("description", [])
     return {
         "classes": len(pack),
         "kinds": kinds,
@@ -157,24 +142,6 @@ def outside(
     return {"pack": pack.name, "classes": len(pack), "sources": report, "confused": confused}
 
 
-def class_similarities(bank: TextBank, queries: Tensor, labels: Tensor, held_out: Tensor | None, how: str) -> Tensor:
-    """Similarity ``[Q, K]`` of ``queries`` ``[Q, d]`` to each class; row q of the bank that is ``held_out[q]`` is
-    left out for query q, whose class is ``labels[q]``."""
-    each = torch.arange(len(queries))
-    if how == "nearest":
-        cosines = queries @ bank.embeddings.T
-        if held_out is not None:
-            cosines[each, held_out] = -torch.inf
-        best = torch.full((len(queries), len(bank.names)), -torch.inf)
-        return best.scatter_reduce(1, bank.classes.expand_as(cosines), cosines, "amax")
-    sums = torch.zeros(len(bank.names), queries.shape[1]).index_add(0, bank.classes, bank.embeddings)
-    similarities = queries @ normalize(sums).T
-    if held_out is not None:
-        rest = normalize(sums[labels] - bank.embeddings[held_out])
-        similarities[each, labels] = (queries * rest).sum(-1)
-    return similarities
-
-
 def _judge(
     bank: TextBank, queries: Tensor, labels: Tensor, held_out: Tensor | None = None
 ) -> tuple[Report, list[Report]]:
@@ -183,25 +150,19 @@ def _judge(
     mistakes: list[Report] = []
     for how in ("mean", "nearest"):
         similarities = class_similarities(bank, queries, labels, held_out, how)
-        # Ties count against the own class.
-        ranks = (similarities >= similarities.gather(1, labels[:, None])).sum(1) - 1
-        right = int((ranks == 0).sum())
+        places = ranks(similarities, labels)
+        right = int((places == 0).sum())
         report[how] = {
-            "top1": right / len(ranks),
-            "top1_interval": wilson_interval(right, len(ranks)),
-            "top5": int((ranks < 5).sum()) / len(ranks),
+            "top1": right / len(places),
+            "top1_interval": wilson_interval(right, len(places)),
+            "top5": int((places < 5).sum()) / len(places),
         }
         if how == "mean":
-            similarities[torch.arange(len(labels)), labels] = -torch.inf
-            others = similarities.argmax(1)
-            for wrong in (ranks > 0).nonzero().flatten().tolist():
+            others = nearest_others(similarities, labels)
+            for wrong in (places > 0).nonzero().flatten().tolist():
                 pair = {"class": bank.names[labels[wrong]], "found": bank.names[others[wrong]]}
                 mistakes.append(pair | ({} if held_out is None else {"text": bank.texts[held_out[wrong]]}))
     return report, mistakes
-
-
-def _rows(bank: TextBank, kind: str) -> Tensor:
-    return torch.tensor([row for row, own in enumerate(bank.kinds) if own == kind], dtype=torch.long)
 
 
 def _pairs(mistakes: Sequence[Report], worst: int) -> list[Report]:
@@ -323,34 +284,13 @@ def _two(piece: Sequence[str]) -> tuple[str, str]:
 # Masking -------------------------------------------------------------------------------------------------------------
 
 _KEPT = frozenset(("a", "an", "the", "of", "to", "with", "in", "at", "or", "and", "from", "by", "for", "is", "other"))
-_IRREGULAR = {
-    form: verb
-    for verb, forms in {
-        **{"drink": "drank drunk", "eat": "ate eaten", "throw": "threw thrown", "sit": "sat", "stand": "stood"},
-        **{"write": "wrote written", "tear": "tore torn", "take": "took taken", "make": "made", "fall": "fell fallen"},
-        **{"give": "gave given", "shake": "shook shaken", "blow": "blew blown", "shoot": "shot", "run": "ran"},
-        **{"swing": "swung", "catch": "caught", "draw": "drew drawn", "wear": "wore worn", "foot": "feet"},
-    }.items()
-    for form in forms.split()
-}
 
 
 def mask(text: str, name: str) -> str:
     """``text`` without the words of ``name`` in whatever form: for "wave hand" waves, waving, hands are struck out."""
-    stems = {_stem(word) for word in re.findall(r"\w+", name) if word.lower() not in _KEPT}
-    kept = re.sub(r"\w+", lambda match: "" if _stem(match[0]) in stems else match[0], text)
+    stems = {stem(word) for word in re.findall(r"\w+", name) if word.lower() not in _KEPT}
+    kept = re.sub(r"\w+", lambda match: "" if stem(match[0]) in stems else match[0], text)
     return " ".join(kept.split())
-
-
-def _stem(word: str) -> str:
-    word = _IRREGULAR.get(word.lower(), word.lower())
-    for ending in ("ing", "ied", "ies", "ed", "es", "s"):
-        if word.endswith(ending) and len(word) >= len(ending) + 3:
-            word = word.removesuffix(ending)
-            break
-    if word[-1] in "ey" and len(word) > 3:
-        word = word[:-1]
-    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
 
 
 # Tables --------------------------------------------------------------------------------------------------------------

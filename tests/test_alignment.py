@@ -12,6 +12,7 @@ from sugar.models.alignment import (
     class_log_probabilities,
     masked_mean,
     mil_nce,
+    one_of,
 )
 
 
@@ -83,3 +84,27 @@ def test_a_class_with_more_texts_is_not_favoured() -> None:
     torch.testing.assert_close(scores.exp(), torch.full((1, 2), 0.5))
     with pytest.raises(ValueError, match="no text"):
         class_log_probabilities(similarity, torch.tensor([0, 0, 0, 0, 2]), 3, torch.tensor(0.1))
+
+
+def test_one_positive_is_drawn_and_the_others_of_its_class_count_for_nothing() -> None:
+    torch.manual_seed(0)
+    head = KnowledgeAlignment(in_channels=4, text_channels=6, num_classes=2, config=AlignmentConfig(positives="one"))
+    tokens, mask, labels = torch.randn(3, 5, 4), torch.ones(3, 5, dtype=torch.bool), torch.tensor([0, 1, 0])
+    texts, classes = torch.nn.functional.normalize(torch.randn(6, 6), dim=1), torch.tensor([0, 0, 0, 1, 1, 1])
+    losses = set()
+    for seed in range(8):
+        loss, _ = head(tokens, mask, labels, texts, classes, torch.Generator().manual_seed(seed))
+        again, _ = head(tokens, mask, labels, texts, classes, torch.Generator().manual_seed(seed))
+        assert torch.equal(loss, again)
+        losses.add(round(float(loss.detach()), 5))
+    assert len(losses) > 2
+    positive = labels[:, None] == classes[None]
+    one = one_of(positive, torch.Generator().manual_seed(1))
+    assert (one.sum(dim=1) == 1).all()
+    assert (one <= positive).all()
+    # By hand: of its own class only the drawn text, of the other class all.
+    logits = head.embed(tokens, mask) @ texts.T / head.temperature
+    kept = logits.masked_fill(positive & ~one, -torch.inf)
+    expected = -(kept.log_softmax(dim=1)[one]).mean()
+    found, _ = head(tokens, mask, labels, texts, classes, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(found, expected)

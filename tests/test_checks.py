@@ -1,13 +1,12 @@
 """The checks of a knowledge pack: the shipped packs pass, and every fault is found."""
 
 from dataclasses import replace
-from importlib.resources import files
 from typing import Any
 
 import pytest
 
-from sugar.knowledge.checks import Finding, check_pack, motion_problems
 from sugar.knowledge.pack import KnowledgePack, load_pack
+from sugar.knowledge.quality.checks import Finding, check_pack, motion_problems
 
 SOUND = "An action of hop: head bobs; hand swings; arm bends; hip rises; leg springs; foot leaves the floor"
 
@@ -119,14 +118,40 @@ def test_classes_whose_motion_sentences_claim_the_same_are_found(pack: Knowledge
     entry = replace(pack["stand up"], motion_sentences=same)
     copied = replace(pack, classes=tuple(entry if each.name == entry.name else each for each in pack.classes))
     problem = "all claim the same as those of sit down"
-    assert check_pack(copied) == [Finding("stand up", "motion_sentences", problem)]
+    assert check_pack(copied) == [Finding("stand up", "motion_sentences", problem, "advice")]
 
 
-def test_prompts_are_shipped_with_their_places_to_fill():
-    prompts = files("sugar.knowledge") / "prompts"
-    fields = {"motion": ["$action"], "visual": ["$action"], "descriptions": ["$action", "$motion", "$count"]}
-    for name, places in fields.items():
-        text = (prompts / f"{name}.txt").read_text(encoding="utf-8")
-        assert all(place in text for place in places)
-    example = next(line for line in (prompts / "motion.txt").read_text().splitlines() if line.startswith("Answer: "))
-    assert motion_problems(example.removeprefix("Answer: "), "drink water") == []
+@pytest.mark.parametrize(
+    ("field", "number", "text", "severity"),
+    [
+        ("motion", 1, "An action of throw: head turns.", "error"),
+        ("visual", 1, "A person carries a ball to the far side.", "error"),
+        ("motion_sentences", 2, "The person sits down and smiles.", "error"),
+        ("visual", 1, None, "advice"),
+        ("visual", 1, "A ball flies " + "on and on " * 12 + ".", "advice"),
+        ("descriptions", 1, "Head up, a hand, an arm, a hip and a leg move.", "advice"),
+        ("motion_sentences", 4, "The person stays standing.", "advice"),
+    ],
+)
+def test_what_must_be_mended_and_what_is_advice(
+    pack: KnowledgePack, field: str, number: int, text: str | None, severity: str
+):
+    findings = check_pack(with_text(pack, "throw", field, number, text))
+    assert severity in {finding.severity for finding in findings if finding.field.startswith(field)}
+    assert severity == "error" or not [finding for finding in findings if finding.severity == "error"]
+
+
+def test_a_repeated_text_must_be_mended_only_where_two_classes_have_it(pack: KnowledgePack):
+    own = check_pack(with_text(pack, "throw", "visual", 2, pack["throw"].visual[0]))
+    assert [(finding.problem, finding.severity) for finding in own] == [("repeats throw: visual[1]", "advice")]
+    other = check_pack(with_text(pack, "walk around", "visual", 2, pack["throw"].visual[0]))
+    assert [finding.severity for finding in other if finding.problem.startswith("repeats")] == ["error"]
+    near = check_pack(with_text(pack, "doffing", "visual", 3, pack["donning"].visual[0].replace("pushing", "putting")))
+    assert [finding.severity for finding in near] == ["advice"]
+
+
+@pytest.mark.parametrize("field", ["motion", "visual", "descriptions"])
+def test_a_kind_without_any_text_must_be_mended(pack: KnowledgePack, field: str):
+    values: dict[str, Any] = {field: ()}
+    empty = replace(pack, classes=(replace(pack.classes[0], **values), *pack.classes[1:]))
+    assert [(finding.field, finding.severity) for finding in check_pack(empty)] == [(field, "error")]

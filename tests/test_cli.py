@@ -95,6 +95,58 @@ def test_eval_reports_every_scorer(run: Path, tmp_path: Path, capsys: pytest.Cap
     assert report["split"] == "test"
     assert main(["eval", str(run), "--out", str(tmp_path / "val"), "--split", "validation", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 8
+    report_folder = str(tmp_path / "report")
+    assert main(["compare", report_folder, report_folder, "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)["scores"]
+    assert {figures["differences"]["top1"]["difference"] for figures in compared.values()} == {0.0}
+    refused(capsys, ["compare", report_folder, str(tmp_path / "val")], "clips")
+    refused(capsys, ["compare", report_folder, str(tmp_path / "nothing")], "nothing")
+
+
+def test_ablate_refuses_what_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.yaml").write_text("title: x\n")
+    refused(capsys, ["ablate", str(tmp_path / "t.yaml"), "--out", str(tmp_path / "out")], "t.yaml")
+    assert not (tmp_path / "out").exists()
+
+
+def test_actions_that_were_never_trained_are_evaluated_alone_and_among_all(
+    store: Path, llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "zsl.yaml").write_text("base: synthetic-cross-person\nunseen: [clap, squat]\n")
+    config = write_config(
+        tmp_path / "config.yaml",
+        store,
+        llm,
+        data={"store": str(store), "protocol": str(tmp_path / "zsl.yaml"), "validation": {"by": "none"}},
+        stages=["represent", "baseline"],
+    )
+    run = tmp_path / "run"
+    flags = ["--model.motion.space", "claims"]
+    assert main(["train", str(config), "--out", str(run), *flags]) == 0
+    capsys.readouterr()
+    assert main(["eval", str(run), "--out", str(tmp_path / "unseen"), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["n"] == 8
+    assert printed["scores"]["fused"]["top1"] == printed["scores"]["motion"]["top1"] > 0.8
+    assert set(printed["harmonic"]) == {"fc", "text", "motion", "fused"}
+    section = json.loads((tmp_path / "unseen" / "report.json").read_text())["zero_shot"]
+    assert (section["candidates"], section["chance"]) == (2, 0.5)
+    general = section["scores"]["fused"]["generalised"]
+    both = 2 * general["seen"] * general["unseen"] / (general["seen"] + general["unseen"])
+    assert general["harmonic"] == pytest.approx(both) == pytest.approx(printed["harmonic"]["fused"])
+    # The same by the generalised protocol: all classes of the test side in one list.
+    (tmp_path / "all.yaml").write_text("base: synthetic-cross-person\nunseen: [clap, squat]\ngeneralised: true\n")
+    assert main(["eval", str(run), "--protocol", str(tmp_path / "all.yaml"), "--out", str(tmp_path / "all")]) == 0
+    whole = json.loads((tmp_path / "all" / "report.json").read_text())
+    assert whole["n"] == 32
+    assert whole["zero_shot"]["scores"]["fused"]["generalised"] == general
+    # Of another data set only what means none of the trained actions.
+    assert (
+        main(["eval", str(run), "--protocol", "subject:1/2-99", "--classes", "new", "--out", str(tmp_path / "n")]) == 0
+    )
+    new = json.loads((tmp_path / "n" / "report.json").read_text())
+    assert new["classes"] == ["clap", "squat"]
+    assert set(new["zero_shot"]["left_out"]) == set(CLASSES) - {"clap", "squat"}
 
 
 def test_predict_takes_files_stores_and_standard_input(

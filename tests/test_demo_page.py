@@ -16,7 +16,7 @@ from sugar.evaluation.animation import MAX_FRAMES, animate, read_steps
 from sugar.evaluation.demo_page import DemoStory, StoryClip, render_demo_page
 from sugar.evaluation.page import asset
 from sugar.evaluation.report import evaluate
-from sugar.knowledge.faithfulness import CheckedClaim
+from sugar.knowledge.facts.faithfulness import CheckedClaim
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 from sugar.skeleton.layouts import KINECT20, NTU25

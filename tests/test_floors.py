@@ -28,6 +28,7 @@ FLOORS = {
     "cli": 7,
     "cli_common": 7,
     "cli_data": 7,
+    "cli_knowledge": 7,
     "__main__": 7,
 }
 # Rooms of one floor that may not use each other, unless ALLOWED has (file, imported module): reason.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sugar.knowledge.grammar import ALLOWED, is_allowed, parse, read, say, words
+from sugar.knowledge.facts.grammar import ALLOWED, is_allowed, parse, read, say, words
 from sugar.knowledge.pack import load_pack
 from sugar.skeleton.claims import VALUES, Claim, Subject
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sugar.datasets.synthetic import generate_with_truth
-from sugar.knowledge.kinematics import MotionFacts, measure
+from sugar.knowledge.facts.kinematics import MotionFacts, measure
 from sugar.skeleton.claims import HEIGHTS, VALUES, Claim
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout

@@ -7,7 +7,7 @@ import torch
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch, PreprocessConfig, preprocess
 from sugar.errors import InputError
-from sugar.knowledge.kinematics import measure
+from sugar.knowledge.facts.kinematics import measure
 from sugar.models.encoders import CTRGCN, CTRGCNConfig, PatchGCN
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import PARTS, JointLayout

@@ -12,7 +12,7 @@ from sugar.datasets.msr_action3d import CLASSES, MsrAction3DReader, read_clip_fi
 from sugar.datasets.reading import Item, SourceFile, read_source
 from sugar.datasets.store import Rejected
 from sugar.errors import InputError
-from sugar.knowledge.kinematics import measure
+from sugar.knowledge.facts.kinematics import measure
 from sugar.skeleton.body_frame import straighten
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import KINECT20

@@ -17,7 +17,7 @@ import pytest
 from sugar.cli import main
 from sugar.datasets.store import Store
 from sugar.datasets.synthetic import generate
-from sugar.knowledge import grammar
+from sugar.knowledge.facts import grammar
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 from sugar.skeleton.layouts import COCO17, OPENPOSE25

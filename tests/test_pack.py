@@ -10,8 +10,8 @@ import yaml
 from sugar.datasets.class_names import class_names
 from sugar.datasets.synthetic import SYNTHETIC_CLASSES
 from sugar.errors import InputError
-from sugar.knowledge.checks import check_pack
 from sugar.knowledge.pack import KnowledgePack, load_pack, shipped_packs
+from sugar.knowledge.quality.checks import check_pack
 
 VALID: dict[str, Any] = {
     "format": 1,

@@ -18,9 +18,9 @@ from sugar.datasets.synthetic import SYNTHETIC_CLASSES
 from sugar.errors import InputError
 from sugar.knowledge.bank import TextBank
 from sugar.knowledge.cache import EmbeddingCache
-from sugar.knowledge.checks import check_pack
 from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
 from sugar.knowledge.pack import load_pack, shipped_packs
+from sugar.knowledge.quality.checks import check_pack
 
 # Shares of held-out texts that find their class, some 0.03 below what `python benchmarks/packs.py` measures: visual
 # texts and descriptions by the mean of the other texts of each class, motion sentences among themselves.

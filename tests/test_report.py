@@ -23,7 +23,7 @@ from sugar.evaluation.report_page import render_page
 from sugar.experiments.seeds import aggregate_seeds, write_summary
 
 CLASSES = ("sit down", "stand up", "<img src=x onerror=alert(1)>")
-VOID = {"meta", "br", "img", "rect", "path", "circle"}
+VOID = {"meta", "br", "img", "path", "circle", "input"}
 
 
 def make(seed=0, scorers=("text", "llm", "fused", "fc"), classes=CLASSES, **changes):
@@ -48,7 +48,7 @@ class Checker(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in VOID or (tag == "rect"):
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):

@@ -8,7 +8,7 @@ import pytest
 
 from sugar.datasets.synthetic import SYNTHETIC_CLASSES, generate
 from sugar.errors import InputError
-from sugar.knowledge.kinematics import measure
+from sugar.knowledge.facts.kinematics import measure
 from sugar.skeleton.body_frame import straighten
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import PARTS, JointLayout

@@ -23,7 +23,7 @@ from sugar.datasets.synthetic.motion import Motion, ramp
 from sugar.datasets.synthetic.recording import opposite
 from sugar.datasets.synthetic.truth import truth_of
 from sugar.errors import InputError
-from sugar.knowledge.grammar import is_allowed
+from sugar.knowledge.facts.grammar import is_allowed
 from sugar.skeleton.claims import Claim
 from sugar.skeleton.layouts import NTU25
 from sugar.skeleton.transforms import is_measured

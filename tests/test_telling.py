@@ -6,9 +6,9 @@ import torch
 from test_language import NAMES, make_model
 
 from sugar.datasets.synthetic import generate
-from sugar.knowledge.grammar import all_claims, is_allowed, parse
-from sugar.knowledge.kinematics import measure
-from sugar.knowledge.telling import MOST, select_claims, tell
+from sugar.knowledge.facts.grammar import all_claims, is_allowed, parse
+from sugar.knowledge.facts.kinematics import measure
+from sugar.knowledge.facts.telling import MOST, select_claims, tell
 from sugar.models.prompts import CHOOSE
 from sugar.skeleton.claims import Claim
 

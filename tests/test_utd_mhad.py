@@ -15,7 +15,7 @@ from sugar.datasets.reading import read_source
 from sugar.datasets.store import Rejected
 from sugar.datasets.utd_mhad import CLASSES, UtdMhadReader, read_clip_file
 from sugar.errors import InputError
-from sugar.knowledge.kinematics import measure
+from sugar.knowledge.facts.kinematics import measure
 from sugar.skeleton.claims import Claim
 from sugar.skeleton.clip import SkeletonClip
 

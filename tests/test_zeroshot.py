@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
+import torch
 
-from sugar.evaluation.zeroshot import PseudoUnseen, choose_constant, generalised_accuracy, harmonic_mean, stack
+from sugar.datasets.synthetic import generate
+from sugar.evaluation.zeroshot import PseudoUnseen, choose_constant, generalised_accuracy, harmonic_mean
+from sugar.knowledge.facts.claim_space import stated
+from sugar.knowledge.facts.own_sentences import measure_clips
+from sugar.knowledge.pack import load_pack
+from sugar.models.generalised import joined, side_log_probabilities
+from sugar.training.reference import fit_bias
 
 SEEN = np.array([True, True, False, False])
 
@@ -20,18 +27,24 @@ def test_the_constant_takes_the_bias_away() -> None:
     assert constant == pytest.approx(2.5, abs=0.5)
     table, labels = biased(rng, 4000, 2.5)
     raw = generalised_accuracy(table, labels, SEEN)
-    stacked = generalised_accuracy(stack(table, SEEN, constant), labels, SEEN)
+    stacked = generalised_accuracy(table - constant * SEEN, labels, SEEN)
     assert raw.seen > stacked.seen > 0.8
     assert stacked.unseen > raw.unseen + 0.2
     assert stacked.harmonic > raw.harmonic + 0.1
 
 
-def test_stacking_leaves_distributions_and_the_order_within_a_side() -> None:
+def test_sides_are_told_first_and_then_their_classes() -> None:
     table, _ = biased(np.random.default_rng(1), 50, 1.0)
-    stacked = stack(table, SEEN, 1.7)
-    np.testing.assert_allclose(np.exp(stacked).sum(axis=1), 1)
-    for side in (SEEN, ~SEEN):
-        assert (stacked[:, side].argmax(axis=1) == table[:, side].argmax(axis=1)).all()
+    scores, trained = torch.from_numpy(table), torch.from_numpy(SEEN)
+    sides = side_log_probabilities(scores, trained, 1.7)
+    torch.testing.assert_close(sides.exp().sum(dim=1), torch.ones(50, dtype=torch.float64))
+    assert (sides[:, 0] < side_log_probabilities(scores, trained, 0.0)[:, 0]).all()
+    of_trained, of_new = torch.randn(50, 2), torch.randn(50, 2)
+    found = joined(sides, of_trained, of_new, trained)
+    torch.testing.assert_close(found.exp().sum(dim=1), torch.ones(50, dtype=torch.float64))
+    assert torch.allclose(found[:, trained].logsumexp(dim=1), sides[:, 0])
+    assert (found[:, trained].argmax(dim=1) == of_trained.argmax(dim=1)).all()
+    assert (found[:, ~trained].argmax(dim=1) == of_new.argmax(dim=1)).all()
 
 
 def test_accuracy_is_a_mean_over_classes_and_empty_sides_count_as_nothing() -> None:
@@ -41,3 +54,18 @@ def test_accuracy_is_a_mean_over_classes_and_empty_sides_count_as_nothing() -> N
     assert found.harmonic == pytest.approx(2 / 3)
     assert generalised_accuracy(table[:3], np.array([0, 0, 1]), SEEN).harmonic == 0
     assert harmonic_mean(0, 0) == 0
+
+
+def test_the_bias_of_claims_comes_from_trained_classes_alone() -> None:
+    names = ["clap", "kick", "sit down", "stand up", "bow", "jump"]
+    pack = load_pack("synthetic")
+    profiles = torch.stack([stated(pack[name].motion_sentences) for name in names])
+    measured, labels = measure_clips(generate(6, 0, names)), torch.arange(6).repeat_interleave(6)
+    people = torch.arange(36) % 3
+    bias = fit_bias(measured, labels, profiles, people, seed=0)
+    assert bias.shape == ()
+    assert -4 <= float(bias) <= 8
+    assert torch.equal(bias, fit_bias(measured, labels, profiles, people, seed=0))
+    assert (
+        float(fit_bias(measured[:12], labels[:12], profiles[:2], people[:12], seed=0)) == 0
+    )  # too few classes to tell

@@ -56,23 +56,26 @@ def _run(argv: list[str]) -> None:
             train(argv[1:])
         case "eval":
             a = given.eval
-            evaluate(a.run, a.store, a.protocol, a.out, a.llm, a.knowledge, a.split, a.json)
+            evaluate(a.run, a.store, a.protocol, a.out, a.llm, a.knowledge, a.split, a.classes, a.json)
         case "predict":
             a = given.predict
             predict(a.run, a.inputs, a.candidates, a.knowledge, a.llm, a.json)
         case "seeds":
             summarise(given.seeds.reports, given.seeds.out)
+        case "ablate":
+            a = given.ablate
+            ablate(a.table, a.out, a.store, a.llm, a.rows, a.seeds, a.short)
+        case "compare":
+            a = given.compare
+            compare_runs(a.a, a.b, a.json)
         case "data":
             from sugar.cli_data import run_data
 
             run_data(given.data)
         case "knowledge":
-            a = given.knowledge[given.knowledge.what]
-            match given.knowledge.what:
-                case "validate":
-                    knowledge_validate(a.pack, a.json)
-                case "show":
-                    knowledge_show(a.pack, a["class"])
+            from sugar.cli_knowledge import run_knowledge
+
+            run_knowledge(given.knowledge, argv[1:])
 
 
 def demo(out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
@@ -82,38 +85,6 @@ def demo(out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
     result = run_demo(out, seed=seed, overwrite=overwrite, console=Console(stderr=as_json))
     if as_json:
         print_json(result)
-
-
-def knowledge_validate(pack: str, as_json: bool) -> None:
-    """Check a knowledge pack: parts, counts, texts that two classes share."""
-    from dataclasses import asdict
-
-    from sugar.knowledge.checks import check_pack
-    from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
-    from sugar.knowledge.pack import load_pack
-
-    findings = check_pack(load_pack(pack), load_text_encoder(TextEncoderConfig()))
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
-        for finding in findings:
-            print(finding)
-    if findings:
-        raise InputError(f"knowledge pack {pack}: {len(findings)} findings; mend them")
-    if not as_json:
-        print(f"{pack}: no findings")
-
-
-def knowledge_show(pack: str, class_: str | None) -> None:
-    """Print a knowledge pack, or one class of it."""
-    from sugar.knowledge.pack import load_pack
-
-    loaded = load_pack(pack)
-    for entry in loaded.classes if class_ is None else [loaded[class_]]:
-        print(f"\n{entry.name}")
-        for kind in ("motion", "visual", "descriptions", "motion_sentences"):
-            for text in getattr(entry, kind):
-                print(f"  {kind}: {text}")
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -140,15 +111,20 @@ def evaluate(
     llm: str | None,
     knowledge: str | None,
     split: Literal["test", "validation"],
+    classes: Literal["protocol", "new"],
     as_json: bool,
 ) -> None:
     """Evaluate a run on a protocol's test side and write the report."""
     from sugar.evaluation.report import scores_table
     from sugar.experiments.evaluate import evaluate_run
 
-    report = evaluate_run(run, out, store=store, protocol=protocol, llm=llm, pack=knowledge, side=split)
+    report = evaluate_run(
+        run, out, store=store, protocol=protocol, llm=llm, pack=knowledge, side=split, classes=classes
+    )
     if as_json:
-        print_json({"n": report["n"], "scores": report["scores"]})
+        zero_shot = (report["zero_shot"] or {"scores": {}})["scores"]
+        harmonic = {name: f["generalised"]["harmonic"] for name, f in zero_shot.items() if "generalised" in f}
+        print_json({"n": report["n"], "scores": report["scores"]} | ({"harmonic": harmonic} if harmonic else {}))
     else:
         Console().print(scores_table(report))
         print(f"{out / 'report.html'}: the report")
@@ -186,6 +162,45 @@ def summarise(reports: Sequence[Path], out: Path) -> None:
     print(summary.to_markdown())
 
 
+def ablate(
+    table: Path,
+    out: Path,
+    store: str | None,
+    llm: Sequence[str],
+    rows: Sequence[str],
+    seeds: Sequence[int],
+    short: bool,
+) -> None:
+    """Train and evaluate all rows of a table of variants; goes on where it stopped."""
+    from sugar.experiments.ablation import llm_folders, run_table
+    from sugar.experiments.ablation_summary import table_markdown
+
+    found = run_table(
+        table,
+        out,
+        store=store,
+        llm=llm_folders(llm),
+        rows=rows or None,
+        seeds=seeds or None,
+        short=short,
+        console=Console(stderr=True),
+    )
+    print(table_markdown(found))
+    if found["failures"]:
+        raise InputError(f"{out}: {len(found['failures'])} runs failed; their reasons are in {out / 'failures'}")
+
+
+def compare_runs(a: Path, b: Path, as_json: bool) -> None:
+    """Compare the reports of two runs clip by clip: differences with paired intervals."""
+    from sugar.evaluation.compare import compare, compare_markdown
+
+    found = compare(a, b)
+    if as_json:
+        print_json(found)
+    else:
+        print(compare_markdown(found))
+
+
 def _parser(command_line: Sequence[str]) -> ArgumentParser:
     """All commands. The flags of `train` are the fields of its config, whose classes take a while to import."""
     parser = new_parser("Skeleton-based action recognition and description with knowledge texts and a frozen LLM.")
@@ -206,17 +221,12 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
 
         add_data_commands(data)
 
-    knowledge = new_parser("Look at knowledge packs.")
-    commands.add_subcommand("knowledge", knowledge, help="Look at knowledge packs.")
-    knowledge_commands = knowledge.add_subcommands(dest="what")
-    command = new_parser(knowledge_validate.__doc__)
-    command.add_argument("pack", type=str, help="name of a shipped pack, or a YAML file")
-    command.add_argument("--json", action="store_true", help="one JSON list on standard output")
-    knowledge_commands.add_subcommand("validate", command, help=knowledge_validate.__doc__)
-    command = new_parser(knowledge_show.__doc__)
-    command.add_argument("pack", type=str, help="name of a shipped pack, or a YAML file")
-    command.add_argument("--class", type=str | None, help="only this class")
-    knowledge_commands.add_subcommand("show", command, help=knowledge_show.__doc__)
+    knowledge = new_parser("Build and look at knowledge packs.")
+    commands.add_subcommand("knowledge", knowledge, help="Build and look at knowledge packs.")
+    if command_line[:1] == ["knowledge"]:
+        from sugar.cli_knowledge import add_knowledge_commands
+
+        add_knowledge_commands(knowledge, command_line)
 
     commands.add_subcommand(
         "train", _train_parser() if command_line[:1] == ["train"] else new_parser(None), help=train.__doc__
@@ -229,6 +239,12 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
     command.add_argument("--protocol", type=str | None, help="another protocol than the run's")
     command.add_argument("--knowledge", type=str | None, help="pack with texts of classes that are new to the run")
     command.add_argument("--split", type=Literal["test", "validation"], default="test", help="which side")
+    command.add_argument(
+        "--classes",
+        type=Literal["protocol", "new"],
+        default="protocol",
+        help="new: only actions that mean none of the run's, for another data set",
+    )
     command.add_argument("--llm", type=str | None, help="where the LLM is, if not where the run says")
     command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     commands.add_subcommand("eval", command, help=evaluate.__doc__)
@@ -246,6 +262,22 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
     command.add_argument("--llm", type=str | None, help="where the LLM is, if not where the run says")
     command.add_argument("--json", action="store_true", help="one JSON object a clip on standard output")
     commands.add_subcommand("predict", command, help=predict.__doc__)
+
+    command = new_parser(ablate.__doc__)
+    command.add_argument("table", type=Path, help="YAML file of the table, such as those in ablations/")
+    command.add_argument("--out", type=Path, required=True, help="folder of the runs and the table")
+    command.add_argument("--store", type=str | None, help="store, in place of the base config's")
+    command.add_argument("--llm", type=list[str], default=[], help="folders of LLMs: NAME=FOLDER, or one for all rows")
+    command.add_argument("--rows", type=list[str], default=[], help="only these rows")
+    command.add_argument("--seeds", type=list[int], default=[], help="only these seeds")
+    command.add_argument("--short", action="store_true", help="the table's short form")
+    commands.add_subcommand("ablate", command, help=ablate.__doc__)
+
+    command = new_parser(compare_runs.__doc__)
+    command.add_argument("a", type=Path, help="report folder, or run folder with a report in it")
+    command.add_argument("b", type=Path, help="the other one")
+    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    commands.add_subcommand("compare", command, help=compare_runs.__doc__)
 
     command = new_parser(summarise.__doc__)
     command.add_argument("reports", type=Path, nargs="+", help="report folders or report.json files")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sugar.evaluation.animation import Animation, animations_script
 from sugar.evaluation.page import asset, document, fact_lists, interval_mark, percent, svg, svg_text, table
-from sugar.knowledge.faithfulness import CheckedClaim
+from sugar.knowledge.facts.faithfulness import CheckedClaim
 from sugar.skeleton.layout import PARTS
 
 SCORERS = {

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sugar.errors import InputError
-from sugar.knowledge.faithfulness import CheckedClaim, faithfulness
-from sugar.knowledge.grammar import parse
+from sugar.knowledge.facts.faithfulness import CheckedClaim, faithfulness
+from sugar.knowledge.facts.grammar import parse
 
 
 @dataclass(frozen=True)

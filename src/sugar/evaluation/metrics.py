@@ -240,11 +240,11 @@ def compare_paired(prob_a: ArrayLike, prob_b: ArrayLike, labels: ArrayLike, *, s
         interval=(float(low), float(high)),
         only_a=only_a,
         only_b=only_b,
-        p_value=_sign_test(only_a, only_b),
+        p_value=sign_test(only_a, only_b),
     )
 
 
-def _sign_test(a: int, b: int) -> float:
+def sign_test(a: int, b: int) -> float:
     """Two-sided exact probability of a split at least as uneven as a : b under a fair coin."""
     n = a + b
     logs = (

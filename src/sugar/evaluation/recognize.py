@@ -12,8 +12,7 @@ from sugar.datasets.batches import ClipBatch, ClipDataset, collate
 from sugar.datasets.store import Store
 from sugar.datasets.views import View, view_joints
 from sugar.errors import InputError
-from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
-from sugar.knowledge.own_sentences import build_own_sentences
+from sugar.knowledge.facts.own_sentences import measure_clips
 from sugar.models.candidates import Candidates
 from sugar.models.sugar import SCORERS, Sugar
 
@@ -35,15 +34,14 @@ def score_clips(
     Raises:
         InputError: the store's joints cannot be brought to the model's layout, or there is no clip.
     """
-    own = None
+    measured = None
     if "motion" in scorers and model.motion is not None and not model.trained_on(candidates):
-        clips = ((int(i), store[int(i)]) for i in indices)
-        encoder = load_text_encoder(model.config.text_encoder)
-        own = build_own_sentences(clips, encoder, mirrored=False, cache=EmbeddingCache())
+        measured = measure_clips(store[int(i)] for i in indices)
+    row = {int(index): number for number, index in enumerate(indices)}
 
     def score(batch: ClipBatch) -> dict[str, torch.Tensor]:
-        rows = None if own is None else own.plain(batch.indices.tolist()).to(model.device)
-        return model.score(batch, candidates, scorers, rows)
+        of_batch = None if measured is None else measured[[row[i] for i in batch.indices.tolist()]]
+        return model.score(batch, candidates, scorers, of_batch)
 
     return {name: table.double().numpy() for name, table in _in_batches(model, store, indices, score, batch_size)}
 

@@ -1,16 +1,19 @@
 """The report of one evaluation: report.json (every figure), report.html (a page), probabilities.npz."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rich.table import Table
 
 from sugar.errors import InputError
+from sugar.evaluation.animation import Animation
+from sugar.evaluation.confusion import ClassTexts, worst_pairs
 from sugar.evaluation.describe import DescriptionMetrics
 from sugar.evaluation.metrics import (
     Metrics,
@@ -21,18 +24,19 @@ from sugar.evaluation.metrics import (
     compare_paired,
     compute_metrics,
     confusion_matrix,
+    ranks,
     reliability,
+    wilson_interval,
 )
 from sugar.evaluation.report_page import render_page
 from sugar.files import atomic_write, write_text
 
 FORMAT_VERSION = 1
-NUM_WORST_PAIRS = 10
 
 
 @dataclass(frozen=True)
 class DescriptionSample:
-    """One clip and what the LLM said of it."""
+    """One clip and what the LLM said of it, if anything."""
 
     clip_id: str
     label: str
@@ -41,6 +45,10 @@ class DescriptionSample:
     reference: str = ""
     claims: Sequence[Mapping[str, Any]] = ()
     """Checkable claims of the text: ``text`` and whether the joints bear it out, ``holds`` (None: cannot tell)."""
+    index: int | None = None
+    """Position of the clip among those that were evaluated."""
+    chosen: Literal["any", "wrong", ""] = ""
+    """Drawn from all clips, or from those that the first scorer of interest has wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +78,11 @@ class EvaluationResult:
     fusion: Mapping[str, Any] | None = None
     descriptions: Sequence[DescriptionSample] = ()
     description_metrics: DescriptionMetrics | None = None
+    faithfulness_interval: tuple[float, float] | None = None
+    texts: ClassTexts | None = None
+    representation: Mapping[str, Any] | None = None
+    zero_shot: Mapping[str, Any] | None = None
+    animations: Sequence[Animation] = ()
 
     def scores(self) -> dict[str, Any]:
         """What ``sugar eval --json`` prints: ``{"n": N, "scores": {scorer: metrics}}``."""
@@ -88,7 +101,7 @@ class EvaluationResult:
             "seed": self.seed,
             "classes": list(self.classes),
             "class_counts": np.bincount(self.labels, minlength=len(self.classes)).tolist(),
-            "details": {n: _details(s, self.classes) for n, s in self.scorers.items()},
+            "details": {n: _details(s, self.classes, self.texts) for n, s in self.scorers.items()},
             "comparisons": [
                 {
                     "a": reference,
@@ -101,10 +114,13 @@ class EvaluationResult:
                 if n != reference
             ],
             "fusion": dict(self.fusion) if self.fusion is not None else None,
-            "description_metrics": self.description_metrics.to_dict() if self.description_metrics else None,
+            "description_metrics": _description_figures(self.description_metrics, self.faithfulness_interval),
             "descriptions": [asdict(d) for d in self.descriptions],
             "run": dict(self.run),
             "environment": dict(self.environment),
+            "representation": dict(self.representation) if self.representation else None,
+            "zero_shot": dict(self.zero_shot) if self.zero_shot else None,
+            "predictions": _predictions(self),
         }
 
 
@@ -123,6 +139,11 @@ def evaluate(
     fusion: Mapping[str, Any] | None = None,
     descriptions: Sequence[DescriptionSample] = (),
     description_metrics: DescriptionMetrics | None = None,
+    faithfulness_interval: tuple[float, float] | None = None,
+    texts: ClassTexts | None = None,
+    representation: Mapping[str, Any] | None = None,
+    zero_shot: Mapping[str, Any] | None = None,
+    animations: Sequence[Animation] = (),
 ) -> EvaluationResult:
     """Measure scorers side by side on the same clips.
 
@@ -134,6 +155,12 @@ def evaluate(
         run: what was evaluated (folder, config, LLM and its hashes); shown as it is, must fit into JSON.
         environment: versions and hardware, likewise.
         fusion: weights and temperatures, as `Fusion.to_json` has them.
+        faithfulness_interval: of the descriptions' ``faithfulness``.
+        texts: by which the worst pairs are explained.
+        representation: what `sugar.evaluation.embedding_map.representation` made.
+        zero_shot: figures of classes that never trained: ``scores`` by scorer, nested shares and intervals, and any
+            facts beside them (``candidates``, ``chance``, ...).
+        animations: of the clips of ``descriptions``, in their order; they go into the page alone.
 
     Raises:
         InputError: no scorer, sizes that do not fit, or what `compute_metrics` refuses.
@@ -173,18 +200,23 @@ def evaluate(
         fusion=fusion,
         descriptions=descriptions,
         description_metrics=description_metrics,
+        faithfulness_interval=faithfulness_interval,
+        texts=texts,
+        representation=representation,
+        zero_shot=zero_shot,
+        animations=animations,
     )
 
 
 def write_report(result: EvaluationResult, folder: Path) -> dict[str, Any]:
     """Write report.json, report.html and probabilities.npz; returns the content of report.json.
 
-    The page is made from that content alone. ``probabilities.npz`` (labels, clip_ids, classes and one
-    [N, K] table per scorer, no pickle) lets later runs be compared clip by clip.
+    The page is made from that content, and the animations, alone. ``probabilities.npz`` (labels, clip_ids, classes
+    and one [N, K] table per scorer, no pickle) lets later runs be compared clip by clip.
     """
     folder = Path(folder)
     report = result.to_dict()
-    text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
+    text = _to_json(report)
     tables: dict[str, Any] = {f"score_{n}": s.probabilities.astype(np.float32) for n, s in result.scorers.items()}
     with atomic_write(folder / "probabilities.npz") as path:
         np.savez_compressed(
@@ -195,8 +227,15 @@ def write_report(result: EvaluationResult, folder: Path) -> dict[str, Any]:
             **tables,
         )
     write_text(folder / "report.json", text + "\n")
-    write_text(folder / "report.html", render_page(json.loads(text)))
+    write_text(folder / "report.html", render_page(json.loads(text), result.animations))
     return report
+
+
+def _to_json(report: Mapping[str, Any]) -> str:
+    """Indented, but lists of numbers on one line each."""
+    text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
+    # A bracket before a line break is never inside a string, where breaks are escaped.
+    return re.sub(r"\[\n([^\[\]{}\"]*)\]", lambda found: "[" + " ".join(found[1].split()) + "]", text)
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -264,24 +303,56 @@ def _cells(m: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _details(scorer: ScorerResult, classes: Sequence[str]) -> dict[str, Any]:
-    recall = class_accuracy(scorer.confusion)
-    wrong = scorer.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:NUM_WORST_PAIRS]
-    pairs = [(int(i) // len(classes), int(i) % len(classes)) for i in order]
+def _details(scorer: ScorerResult, classes: Sequence[str], texts: ClassTexts | None) -> dict[str, Any]:
+    recall, counts = class_accuracy(scorer.confusion), scorer.confusion.sum(axis=1)
     return {
         "class_accuracy": [None if np.isnan(r) else float(r) for r in recall],
-        "confusion": scorer.confusion.tolist(),
-        "worst_pairs": [
-            {
-                "true": classes[i],
-                "predicted": classes[j],
-                "count": int(wrong[i, j]),
-                "of": int(scorer.confusion[i].sum()),
-            }
-            for i, j in pairs
-            if wrong[i, j]
+        "class_intervals": [
+            list(wilson_interval(int(right), int(n))) if n else None
+            for right, n in zip(np.diag(scorer.confusion), counts, strict=True)
         ],
+        "confusion": scorer.confusion.tolist(),
+        "worst_pairs": worst_pairs(scorer.confusion, classes, texts),
         "reliability": [asdict(b) for b in scorer.reliability],
     }
+
+
+def _predictions(result: EvaluationResult) -> dict[str, Any]:
+    """What each scorer made of each clip; classes by their place in ``classes``, ranks from 0, the best."""
+    rows = np.arange(len(result.labels))
+
+    def rounded(shares: NDArray[np.float64]) -> list[float]:
+        return [float(f"{share:.6g}") for share in shares]
+
+    return {
+        "clip_ids": list(result.clip_ids),
+        "labels": result.labels.tolist(),
+        "scorers": {
+            name: {
+                "top": scorer.probabilities.argmax(axis=1).tolist(),
+                "p_top": rounded(scorer.probabilities.max(axis=1)),
+                "p_true": rounded(scorer.probabilities[rows, result.labels]),
+                "rank": ranks(scorer.probabilities, result.labels).tolist(),
+            }
+            for name, scorer in result.scorers.items()
+        },
+    }
+
+
+def _description_figures(
+    metrics: DescriptionMetrics | None, faithfulness: tuple[float, float] | None
+) -> dict[str, Any] | None:
+    """The figures with Wilson intervals of those that are shares of texts."""
+    if metrics is None:
+        return None
+    shares = {
+        "label_first": metrics.label_first,
+        "label_named": metrics.label_named,
+        "claiming": metrics.claiming,
+    }
+    intervals = {
+        f"{name}_interval": list(wilson_interval(round(share * metrics.n), metrics.n)) for name, share in shares.items()
+    }
+    if faithfulness is not None:
+        intervals["faithfulness_interval"] = list(faithfulness)
+    return {**metrics.to_dict(), **intervals}

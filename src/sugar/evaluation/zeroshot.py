@@ -1,8 +1,7 @@
-"""Generalised zero-shot recognition: seen and unseen classes in one list of candidates.
+"""Generalised zero-shot recognition: how well seen and unseen classes are told in one list of candidates.
 
-A model trusts the classes that it has trained on too much. *Calibrated stacking* takes a constant from the scores of
-the seen ones (Chao et al., "An empirical study and analysis of generalized zero-shot learning", ECCV 2016). The
-constant comes from pseudo-unseen classes of the training side, never from the unseen ones.
+The constant of calibrated stacking (`sugar.models.generalised`) comes from pseudo-unseen classes of the training side,
+never from the unseen ones.
 """
 
 from collections.abc import Sequence
@@ -10,8 +9,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from sugar.models.fusion import log_softmax
 
 Table = npt.NDArray[np.float64]
 
@@ -31,15 +28,15 @@ class Generalised:
 
 @dataclass(frozen=True)
 class PseudoUnseen:
-    """Scores of held-out clips by a model that was trained without some of its classes.
+    """Scores of held-out clips by what was learned without some of the classes.
 
     Args:
-        log_probabilities: ``[N, K]``.
+        scores: ``[N, K]``.
         labels: ``[N]``.
         seen: ``[K]`` bool, classes that trained.
     """
 
-    log_probabilities: Table
+    scores: Table
     labels: npt.NDArray[np.int64]
     seen: npt.NDArray[np.bool_]
 
@@ -49,16 +46,9 @@ def harmonic_mean(a: float, b: float) -> float:
     return 2 * a * b / (a + b) if a + b > 0 else 0.0
 
 
-def stack(log_probabilities: Table, seen: npt.NDArray[np.bool_], constant: float) -> Table:
-    """Log-probabilities ``[N, K]`` after ``constant`` is taken from those of the seen classes ``[K]``."""
-    return log_softmax(log_probabilities - constant * seen)
-
-
-def generalised_accuracy(
-    log_probabilities: Table, labels: npt.NDArray[np.int64], seen: npt.NDArray[np.bool_]
-) -> Generalised:
+def generalised_accuracy(scores: Table, labels: npt.NDArray[np.int64], seen: npt.NDArray[np.bool_]) -> Generalised:
     """How well clips of seen and of unseen classes are told among all; either side without clips counts as 0."""
-    correct = log_probabilities.argmax(axis=1) == labels
+    correct = scores.argmax(axis=1) == labels
     sides = []
     for side in (seen, ~seen):
         present = [k for k in np.flatnonzero(side) if (labels == k).any()]
@@ -72,12 +62,7 @@ def choose_constant(draws: Sequence[PseudoUnseen], steps: int = 81, largest: flo
 
     def value(constant: float) -> float:
         return float(
-            np.mean(
-                [
-                    generalised_accuracy(stack(d.log_probabilities, d.seen, constant), d.labels, d.seen).harmonic
-                    for d in draws
-                ]
-            )
+            np.mean([generalised_accuracy(d.scores - constant * d.seen, d.labels, d.seen).harmonic for d in draws])
         )
 
     values = [value(c) for c in constants]

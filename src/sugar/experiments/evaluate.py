@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,22 +11,31 @@ import numpy.typing as npt
 import torch
 
 from sugar.config import parse_config, read_yaml
-from sugar.datasets.protocols import get_protocol, split
+from sugar.datasets.protocols import get_protocol
 from sugar.datasets.store import Store
-from sugar.errors import InputError
+from sugar.evaluation.animation import animate
+from sugar.evaluation.confusion import class_texts
 from sugar.evaluation.describe import DescriptionMetrics, describe_metrics
-from sugar.evaluation.recognize import describe_clips, score_clips
+from sugar.evaluation.embedding_map import representation, stratified_sample
+from sugar.evaluation.features import STAGE_ONE, feature_spaces
+from sugar.evaluation.metrics import NUM_RESAMPLES, wilson_interval
+from sugar.evaluation.recognize import describe_clips
 from sugar.evaluation.report import DescriptionSample, evaluate, write_report
-from sugar.knowledge.faithfulness import check_claims
-from sugar.knowledge.kinematics import measure
+from sugar.experiments.zero_shot import Classes, Evaluated, Side, clips_to_evaluate, score_and_fuse, zero_shot_figures
+from sugar.knowledge.facts.faithfulness import CheckedClaim, check_claims
+from sugar.knowledge.facts.kinematics import measure
 from sugar.knowledge.pack import load_pack
+from sugar.models.candidates import Candidates
 from sugar.models.prompts import read_label
 from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig
 from sugar.training.environment import environment
-from sugar.training.run import read_environment, reference_descriptions
+from sugar.training.run import read_environment
+from sugar.training.texts import reference_descriptions
 
-SAMPLES = 20
+SAMPLES = 8
+WRONG_SAMPLES = 4
+"""Further samples drawn from the clips that `fused` has wrong."""
 
 
 def evaluate_run(
@@ -37,14 +46,18 @@ def evaluate_run(
     protocol: str | None = None,
     llm: str | None = None,
     pack: str | None = None,
-    side: Literal["test", "validation"] = "test",
+    side: Side = "test",
+    classes: Classes = "protocol",
+    describe: bool = True,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Score every clip of one side with every scorer, describe them, and write the report folder ``out``.
 
     Args:
-        store, protocol, llm, pack: in place of those that the run was trained with. The classes of another store
-            may all be new to the run: it then recognises them by name and the texts that ``pack`` has of them.
+        store, protocol, llm, pack: in place of those that the run was trained with. Actions that are new to the run
+            are recognised by name and the texts that ``pack`` has of them.
+        classes: ``new``: only actions of the store that mean none of the run's (`clips_to_evaluate`).
+        describe: off: without descriptions and maps, for tables of many runs.
 
     Returns:
         the content of report.json.
@@ -58,33 +71,20 @@ def evaluate_run(
     opened = Store.open(store or config.data.store)
     name = protocol or config.data.protocol
     asked = get_protocol(name)
-    sides = split(opened, asked, config.data.validation)
-    indices = sides.test if side == "test" else sides.validation
-    if sides.unseen and side == "test":  # zero-shot: the new classes, or all
-        opened = opened.view(classes=sides.seen + sides.unseen if asked.generalised else sides.unseen)
-    else:
-        opened = opened.view(classes=sides.seen)
-    unseen = not set(opened.classes) & set(model.classes)
-    if not unseen and (mixed := sorted(set(opened.classes) - set(model.classes))):
-        raise InputError(
-            f"store {opened.path}: {run} was trained on some of its classes but not on {mixed[0]!r}; "
-            "evaluate a store whose classes were all trained, or none of them"
-        )
-    if not len(indices):
-        raise InputError(f"{run}: its config holds out no validation clips; evaluate the test side")
-
+    evaluated = clips_to_evaluate(model, opened, asked, config.data.validation, side, classes)
+    whole, opened, indices, labels = opened, evaluated.store, evaluated.indices, evaluated.labels
     knowledge = load_pack(pack or config.knowledge.pack)
     candidates = model.candidates(opened.classes, knowledge)
-    scores = score_clips(model, opened, indices, candidates)
-    probabilities = {scorer: np.exp(table) for scorer, table in scores.items()}
-    probabilities["fused"] = model.fuse({k: torch.from_numpy(v) for k, v in scores.items()}, candidates).numpy()
-    labels = opened.labels[indices]
+    probabilities = score_and_fuse(model, evaluated, knowledge)
     references = {
-        name: reference_descriptions(knowledge[name], 0 if unseen else config.instruct.held_out_descriptions)
+        name: reference_descriptions(
+            knowledge[name], config.instruct.held_out_descriptions if name in model.classes else 0
+        )
         for name in candidates.names
         if name in knowledge
     }
-    samples, said, free = _descriptions(model, opened, indices, probabilities["fused"], references)
+    spoken = _describe(model, opened, indices, probabilities["fused"], references) if describe else None
+    samples = _samples(opened, indices, probabilities["fused"], spoken, references)
     result = evaluate(
         probabilities,
         labels,
@@ -94,44 +94,121 @@ def evaluate_run(
         data_hash=opened.hash,
         seed=config.seed,
         clip_ids=[opened.clip_ids[i] for i in indices],
-        run={"folder": run.name, "trained": trained, "free_generation_top1": free},
+        run={
+            "folder": run.name,
+            "trained": trained,
+            "free_generation_top1": spoken.accuracy if spoken else None,
+            "free_generation_agrees": spoken.agreement if spoken else None,
+            "free_generation_agrees_interval": list(spoken.agreement_interval) if spoken else None,
+        },
         environment=environment(seed=config.seed, store_hash=opened.hash),
         fusion=None if model.fusion is None else json.loads(model.fusion.to_json()),
         descriptions=samples,
-        description_metrics=said,
+        description_metrics=spoken.metrics if spoken else None,
+        faithfulness_interval=spoken.faithfulness_interval if spoken else None,
+        texts=class_texts(knowledge, candidates.names, _similarity(candidates)),
+        representation=_maps(model, evaluated, config.seed) if describe else None,
+        zero_shot=zero_shot_figures(model, evaluated, probabilities, whole, asked, knowledge),
+        animations=[animate(opened[int(indices[sample.index])]) for sample in samples if sample.index is not None],
     )
     return write_report(result, out)
 
 
-def _descriptions(
+def _maps(model: Sugar, evaluated: Evaluated, seed: int) -> dict[str, Any] | None:
+    """Features before and after the knowledge, of clips of all classes alike."""
+    labels = evaluated.labels
+    shown = stratified_sample(labels)
+    spaces = feature_spaces(model, evaluated.store, evaluated.indices[shown], seed=seed)
+    return representation(spaces, labels[shown], reference=STAGE_ONE, clips=shown.tolist(), of=len(labels), seed=seed)
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """Free answers of the LLM, one a clip: claims checked, figures against texts of the true class.
+
+    ``accuracy`` is the share of answers that begin with the true name, ``agreement`` with the recognised one.
+    """
+
+    texts: list[str]
+    claims: list[list[CheckedClaim]]
+    metrics: DescriptionMetrics
+    accuracy: float
+    agreement: float
+    agreement_interval: tuple[float, float]
+    faithfulness_interval: tuple[float, float] | None
+
+
+def _describe(
     model: Sugar,
     store: Store,
     indices: npt.NDArray[np.int64],
     fused: npt.NDArray[np.float64],
     references: Mapping[str, Sequence[str]],
-) -> tuple[list[DescriptionSample], DescriptionMetrics | None, float | None]:
-    """Free answers of the LLM: samples, their figures against texts of the true class, and their label accuracy."""
+) -> _Spoken | None:
+    """None without an LLM, or where a class has no reference."""
     names = store.classes
-    missing = next((name for name in names if name not in references), None)
-    if model.language is None or missing is not None:
-        return [], None, None
+    if model.language is None or not set(names) <= set(references):
+        return None
     texts = describe_clips(model, store, indices, names, labels=None)
     claims = [check_claims(text, measure(store[int(i)])) for text, i in zip(texts, indices, strict=True)]
     truth = [names[int(i)] for i in store.labels[indices]]
-    said = describe_metrics(texts, [list(references[name]) for name in truth], truth, names, claims)
-    accuracy = float(np.mean([read_label(t, names) == n for t, n in zip(texts, truth, strict=True)]))
+    said = [read_label(text, names) for text in texts]
+    agreed = [answer == names[int(k)] for answer, k in zip(said, fused.argmax(axis=1), strict=True)]
+    return _Spoken(
+        texts,
+        claims,
+        metrics=describe_metrics(texts, [list(references[name]) for name in truth], truth, names, claims),
+        accuracy=float(np.mean([a == b for a, b in zip(said, truth, strict=True)])),
+        agreement=float(np.mean(agreed)),
+        agreement_interval=wilson_interval(sum(agreed), len(agreed)),
+        faithfulness_interval=_faithfulness_interval(claims),
+    )
+
+
+def _faithfulness_interval(claims: Sequence[Sequence[CheckedClaim]]) -> tuple[float, float] | None:
+    """95 % percentile bootstrap over answers, whose claims stand and fall together; None where none is decided."""
+    true = np.array([sum(claim.holds is True for claim in said) for said in claims])
+    decided = np.array([sum(claim.holds is not None for claim in said) for said in claims])
+    if not decided.any():
+        return None
+    draws = np.random.default_rng(0).multinomial(len(claims), np.full(len(claims), 1 / len(claims)), NUM_RESAMPLES)
+    totals = draws @ decided
+    low, high = np.quantile((draws @ true)[totals > 0] / totals[totals > 0], [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _samples(
+    store: Store,
+    indices: npt.NDArray[np.int64],
+    fused: npt.NDArray[np.float64],
+    spoken: _Spoken | None,
+    references: Mapping[str, Sequence[str]],
+) -> list[DescriptionSample]:
+    """Clips drawn from all, and then some from those that are wrong; always the same, never by how they look."""
     rng = np.random.default_rng(0)
-    chosen = np.sort(rng.choice(len(indices), size=min(SAMPLES, len(indices)), replace=False))
-    best = fused.argmax(axis=1)
-    samples = [
-        DescriptionSample(
-            store.clip_ids[indices[i]],
-            truth[i],
-            names[int(best[i])],
-            texts[i],
-            references[truth[i]][0],
-            [asdict(claim) for claim in claims[i]],
+    labels, best = store.labels[indices], fused.argmax(axis=1)
+    drawn = np.sort(rng.choice(len(indices), size=min(SAMPLES, len(indices)), replace=False))
+    wrong = np.setdiff1d(np.flatnonzero(best != labels), drawn)
+    wrong = np.sort(rng.choice(wrong, size=min(WRONG_SAMPLES, len(wrong)), replace=False))
+
+    def sample(i: int, chosen: Literal["any", "wrong"]) -> DescriptionSample:
+        name = store.classes[int(labels[i])]
+        return DescriptionSample(
+            clip_id=store.clip_ids[indices[i]],
+            label=name,
+            predicted=store.classes[int(best[i])],
+            text=spoken.texts[i] if spoken else "",
+            reference=references[name][0] if spoken else "",
+            claims=[asdict(claim) for claim in spoken.claims[i]] if spoken else [],
+            index=i,
+            chosen=chosen,
         )
-        for i in chosen
-    ]
-    return samples, said, accuracy
+
+    return [sample(int(i), "any") for i in drawn] + [sample(int(i), "wrong") for i in wrong]
+
+
+def _similarity(candidates: Candidates) -> dict[str, npt.NDArray[np.float32]]:
+    """``[K, K]`` cosines of the candidates' mean texts, by kind."""
+    banks = {"texts": candidates.texts, "motion sentences": candidates.motion}
+    means = {kind: bank.prototypes().cpu().numpy() for kind, bank in banks.items() if bank is not None}
+    return {kind: table @ table.T for kind, table in means.items()}

@@ -22,6 +22,9 @@ class AlignmentConfig:
     negatives: Literal["batch", "bank"] = "bank"
     """`batch`: the texts drawn by the clips of the (global) batch, as in the paper; `bank`: all texts of all
     training classes, which suits small data."""
+    positives: Literal["all", "one"] = "all"
+    """`all`: any text of a clip's class is right (MIL-NCE); `one`: one of them, drawn for each clip and step, as in the
+    contrast of pairs."""
     visual_texts: int = 2
     """With `batch`: visual texts drawn per clip beside its one motion text."""
     cross_entropy: float = 0.0
@@ -99,7 +102,13 @@ class KnowledgeAlignment(nn.Module):
         return F.normalize(torch.stack(mapped).float(), dim=-1)
 
     def forward(
-        self, tokens: Tensor, mask: Tensor, labels: Tensor, texts: Tensor, text_classes: Tensor
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        labels: Tensor,
+        texts: Tensor,
+        text_classes: Tensor,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one batch: the mean over the branches.
 
@@ -108,12 +117,18 @@ class KnowledgeAlignment(nn.Module):
             labels: ``[B]`` class ids.
             texts: ``[N, e]`` unit text embeddings: the whole bank, or those that this batch drew.
             text_classes: ``[N]`` their class ids.
+            generator: on the CPU; draws the right text of each clip where there is ``one``.
         """
         if self.config.negatives == "batch":
             texts, text_classes = gather_with_gradient(texts), gather_with_gradient(text_classes)
         pooled = masked_mean(tokens, mask)
         logits = (self.branch_embeddings(pooled) @ texts.T / self.temperature).flatten(0, 1)
-        positive = (labels.unsqueeze(1) == text_classes.unsqueeze(0)).repeat(len(self.projections), 1)
+        positive = labels.unsqueeze(1) == text_classes.unsqueeze(0)
+        if self.config.positives == "one":
+            one = one_of(positive, generator)
+            logits = logits.masked_fill((positive & ~one).repeat(len(self.projections), 1), -math.inf)
+            positive = one
+        positive = positive.repeat(len(self.projections), 1)
         contrast = mil_nce(logits, positive)
         loss = contrast
         if self.config.label_smoothing > 0:
@@ -125,6 +140,12 @@ class KnowledgeAlignment(nn.Module):
             loss = loss + self.config.cross_entropy * entropy
             logs["cross_entropy"] = entropy.detach()
         return loss, logs
+
+
+def one_of(positive: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One of the true entries of each row ``[B, N]``, at random."""
+    keys = torch.rand(positive.shape, generator=generator).to(positive.device).masked_fill(~positive, -1.0)
+    return F.one_hot(keys.argmax(dim=1), positive.shape[1]).bool()
 
 
 def class_log_scores(logits: Tensor, text_classes: Tensor) -> Tensor:

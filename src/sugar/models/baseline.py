@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sugar.knowledge.bank import TextBank
 from sugar.models.alignment import masked_mean
 from sugar.models.encoders import Encoder
 
@@ -50,3 +51,13 @@ def conse_log_probabilities(
     """
     mixed = F.normalize(seen.exp() @ seen_embeddings, dim=-1)
     return (mixed @ candidate_embeddings.T / temperature).log_softmax(dim=-1)
+
+
+def candidate_log_probabilities(seen: Tensor, trained: TextBank, candidates: TextBank) -> Tensor:
+    """The softmax over the trained classes ``[B, S]`` as one over any candidates ``[B, K]``.
+
+    Renormalised where all were trained, ConSE where one was not.
+    """
+    if set(candidates.names) <= set(trained.names):
+        return seen[:, [trained.names.index(name) for name in candidates.names]].log_softmax(-1)
+    return conse_log_probabilities(seen, trained.prototypes(), candidates.prototypes())

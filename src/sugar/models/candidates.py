@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import device as Device
 
 from sugar.knowledge.bank import TextBank, build_bank
-from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_encoder
+from sugar.knowledge.embed import EmbeddingCache, TextEncoder, TextEncoderConfig, load_text_encoder
 from sugar.knowledge.pack import KnowledgePack
 
 
@@ -39,9 +39,17 @@ def subset(trained: Candidates, names: Sequence[str]) -> Candidates:
 
 
 def open_vocabulary(
-    trained: Candidates, names: Sequence[str], pack: KnowledgePack | None, config: TextEncoderConfig
+    trained: Candidates,
+    names: Sequence[str],
+    pack: KnowledgePack | None,
+    config: TextEncoderConfig,
+    motion_encoder: TextEncoder | None = None,
 ) -> Candidates:
-    """Any names: training classes keep their texts, others take theirs from ``pack`` or are embedded by name."""
+    """Any names: training classes keep their texts, others take theirs from ``pack`` or are embedded by name.
+
+    Args:
+        motion_encoder: of motion sentences, where it is not the text encoder.
+    """
     encoder, cache = load_text_encoder(config), EmbeddingCache()
     kinds = [kind for kind in ("motion", "visual") if kind in trained.texts.kinds]
     texts = build_bank(pack, names, encoder, kinds or ("name",), cache)
@@ -51,5 +59,8 @@ def open_vocabulary(
         name in known or (pack is not None and name in pack and pack[name].motion_sentences) for name in names
     ):
         return Candidates(texts, None)
-    motion = build_bank(pack, names, encoder, ("motion_sentence",), cache)
+    if motion_encoder is None:
+        motion = build_bank(pack, names, encoder, ("motion_sentence",), cache)
+    else:
+        motion = build_bank(pack, names, motion_encoder, ("motion_sentence",))
     return Candidates(texts, motion.replaced_by(trained.motion.subset(known)) if known else motion)

@@ -1,21 +1,29 @@
 """The motion head: clips meet motion sentences, those of their class and those that their own joints bear out.
 
 It is a second projection beside the one for the knowledge texts, so that name and scene on one side and bare
-motion on the other do not compete for one space. Its score compares a clip with the candidates' motion sentences
-in two ways: by what the head has learned and by what was measured and said of the clip, without any learning.
+motion on the other do not compete for one space. Its score of classes that were never trained adds what the joints
+bear out of their sentences, claim by claim (`claim_matching`), to what the head has learned.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sugar.knowledge.bank import TextBank
-from sugar.knowledge.grammar import all_claims
+from sugar.knowledge.facts.claim_space import claim_space, stated
+from sugar.knowledge.facts.grammar import all_claims
 from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment, class_log_probabilities, masked_mean
+from sugar.models.claim_matching import ClaimMatcher, ClaimReference, scaled, spread_of
+from sugar.models.generalised import joined, side_log_probabilities
 
 REFERENCE_CLIPS = 1024
+HEAD = 0.5
+"""Weight of the motion head beside the claims, for classes that were never trained; chosen on pseudo-unseen classes of
+UTD-MHAD's training side."""
 
 
 @dataclass
@@ -32,10 +40,15 @@ class MotionConfig:
     """Weight of a classifier of all that can be claimed of a clip; a text encoder hardly tells left from right."""
     phrasings: int = 2
     """Ways in which each clip's facts are said."""
+    space: Literal["text", "claims"] = "text"
+    """What the head's sentences become: vectors of the text encoder, or of what they claim, in which left and right,
+    heights and counts lie apart; the latter is better for actions that were never trained."""
 
 
 class MotionHead(KnowledgeAlignment):
     """`KnowledgeAlignment` with motion sentences of the classes as texts, and two losses on what the joints show."""
+
+    rarity: Tensor
 
     def __init__(
         self,
@@ -54,6 +67,7 @@ class MotionHead(KnowledgeAlignment):
             num_branches=num_branches,
         )
         self.claims = nn.Linear(in_channels, len(all_claims()))
+        self.register_buffer("rarity", torch.ones(len(claim_space().claims)))  # of `ClaimEncoder`
 
     def claim_probabilities(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """How sure the head is of each of `grammar.all_claims`: ``[B, L, d]`` -> ``[B, C]``."""
@@ -82,54 +96,77 @@ class MotionHead(KnowledgeAlignment):
 
 @dataclass(frozen=True, eq=False)
 class MotionReference:
-    """Some training clips as the motion head and their own sentences show them: the scale of both similarities.
+    """Some training clips as the motion head shows them, and what they teach of claims.
 
     Args:
-        head, own: ``[R, e]`` unit vectors of the same R clips.
-        rates: ``[C]`` share of them for which each of `grammar.all_claims` is true.
+        head: ``[R, e]`` unit vectors of R clips.
+        rates: ``[C]`` share of all training clips for which each of `grammar.all_claims` is true.
+        claims: of R clips.
+        bias: by how much scores of trained classes are too high beside those of others (`generalised`).
     """
 
     head: Tensor
-    own: Tensor
     rates: Tensor
+    claims: ClaimReference
+    bias: Tensor
 
-    def to(self, device: torch.device) -> "MotionReference":
-        return MotionReference(self.head.to(device), self.own.to(device), self.rates.to(device))
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything by name."""
+        own = {"head": self.head, "rates": self.rates, "bias": self.bias}
+        return own | {f"claims.{k}": v for k, v in vars(self.claims).items()}
 
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "MotionReference":
+        """From `tensors`.
 
-def class_similarity(clips: Tensor, sentences: Tensor, classes: Tensor, num_classes: int) -> Tensor:
-    """``[B, K]``: cosine of each clip and the nearest sentence of each class; a sentence for each hand is common."""
-    similarity = clips @ sentences.T
-    return torch.stack([similarity[:, classes == k].amax(dim=1) for k in range(num_classes)], dim=1)
-
-
-def standardised(clips: Tensor, known: Tensor, sentences: Tensor, classes: Tensor, num_classes: int) -> Tensor:
-    """`class_similarity` z-scored class by class over the ``known`` clips ``[R, e]``.
-
-    A class whose sentence is near to everything gains nothing by it, and new classes need no training.
-    """
-    base = class_similarity(known, sentences, classes, num_classes)
-    found = class_similarity(clips, sentences, classes, num_classes)
-    return (found - base.mean(dim=0)) / base.std(dim=0).clamp(min=1e-3)
+        Raises:
+            KeyError: one is missing.
+        """
+        claims = {field.name: tensors[f"claims.{field.name}"] for field in fields(ClaimReference)}
+        return cls(tensors["head"], tensors["rates"], ClaimReference(**claims), tensors["bias"])
 
 
-def motion_log_probabilities(
-    head: Tensor, own: Tensor | None, bank: TextBank, reference: MotionReference, temperature: Tensor | None
-) -> Tensor:
-    """The `motion` score ``[B, K]``: what the head sees and, of new classes, what the joints say as well.
-
-    For training classes the head's posterior counts alone: it has learned from the own sentences what they can
-    tell. For others both similarities are standardised over the reference clips and summed.
+class UnseenMotion:
+    """The `motion` score of candidates some of which, or all, were never trained.
 
     Args:
-        head, own: ``[B, e]`` unit vectors of the clips; without ``own`` the head decides alone.
-        bank: motion sentences of the K candidates.
-        temperature: the head's, where every candidate is a training class; None otherwise.
+        bank: their motion sentences.
+        reference: on the CPU.
+        trained: ``[K]`` bool, which of them were.
     """
-    sentences, classes, num_classes = bank.embeddings, bank.classes, len(bank.names)
-    if temperature is not None:
-        return class_log_probabilities(head @ sentences.T, classes, num_classes, temperature)
-    total = standardised(head, reference.head, sentences, classes, num_classes)
-    if own is not None:
-        total = total + standardised(own, reference.own, sentences, classes, num_classes)
-    return total.log_softmax(dim=1)
+
+    def __init__(self, bank: TextBank, reference: MotionReference, trained: Tensor) -> None:
+        self.bank, self.bias, self.trained = bank, reference.bias, trained
+        self.embeddings, self.classes = bank.embeddings.cpu(), bank.classes.cpu()
+        rows = [[bank.texts[i] for i in (self.classes == k).nonzero().flatten()] for k in range(len(bank.names))]
+        profiles = torch.stack([stated(texts) for texts in rows])
+        self.of_new = ClaimMatcher(reference.claims, profiles[~trained])
+        self.of_all = ClaimMatcher(reference.claims, profiles) if trained.any() else None
+        known = self._similarity(reference.head)
+        self.mean, self.deviation = known.mean(dim=0), known.std(dim=0).clamp(min=1e-3)
+        self.spread = spread_of((known - self.mean) / self.deviation)
+
+    def log_probabilities(self, head: Tensor, measured: Tensor, temperature: Tensor) -> Tensor:
+        """``[B, K]``, on the CPU: of the new ones by claims and head, of trained ones by the head's posterior, and
+        how the two sides share, by claims alone.
+
+        Args:
+            head: ``[B, e]`` clips as the motion head shows them.
+            measured: ``[B, 2, C]`` `claim_degrees.measured_claims`.
+            temperature: the head's.
+        """
+        head, measured = head.cpu(), measured.cpu()
+        seen = scaled((self._similarity(head) - self.mean) / self.deviation, self.spread)
+        of_new = self.of_new.scores(measured) + HEAD * seen
+        if self.of_all is None:
+            return of_new.log_softmax(dim=1)
+        sides = side_log_probabilities(self.of_all.scores(measured), self.trained, self.bias)
+        similarity = head @ self.embeddings.T
+        posterior = class_log_probabilities(similarity, self.classes, len(self.trained), temperature.cpu())
+        return joined(sides, posterior[:, self.trained], of_new, self.trained)
+
+    def _similarity(self, clips: Tensor) -> Tensor:
+        """Mean cosine ``[B, new ones]`` of clips and the sentences of each class; z-scored, none is near to all."""
+        similarity = clips @ self.embeddings.T
+        new = (~self.trained).nonzero().flatten().tolist()
+        return torch.stack([similarity[:, self.classes == k].mean(dim=1) for k in new], dim=1)

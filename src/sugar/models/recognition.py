@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sugar.knowledge.faithfulness import CheckedClaim
+from sugar.knowledge.facts.faithfulness import CheckedClaim
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,10 @@ def load_reference(path: Path) -> MotionReference:
         InputError: the file is missing or damaged.
     """
     tensors = load_tensors(path)
-    if set(tensors) != {"head", "own", "rates"}:
-        raise InputError(f"{path}: holds {sorted(tensors)}, not head, own and rates; restore the file")
-    return MotionReference(**tensors)
+    try:
+        return MotionReference.from_tensors(tensors)
+    except KeyError as error:
+        raise InputError(f"{path}: holds no {error}; it is of an older version or damaged: train again") from None
 
 
 def _does_not_fit(path: Path, error: Exception) -> InputError:

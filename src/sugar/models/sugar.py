@@ -21,20 +21,22 @@ from sugar.datasets.views import View, view_joints
 from sugar.errors import InputError
 from sugar.files import write_text
 from sugar.knowledge.bank import TextBank
-from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_encoder
-from sugar.knowledge.faithfulness import check_claims
-from sugar.knowledge.kinematics import measure
-from sugar.knowledge.own_sentences import build_own_sentences, own_text
+from sugar.knowledge.embed import TextEncoderConfig
+from sugar.knowledge.facts.claim_space import ClaimEncoder
+from sugar.knowledge.facts.faithfulness import check_claims
+from sugar.knowledge.facts.kinematics import measure
+from sugar.knowledge.facts.own_sentences import measure_clips, own_text
+from sugar.knowledge.facts.telling import TAKES_TWO, tell_all
 from sugar.knowledge.pack import KnowledgePack
-from sugar.knowledge.telling import TAKES_TWO, tell_all
 from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment, class_log_probabilities
-from sugar.models.baseline import LinearBaseline, conse_log_probabilities
+from sugar.models.baseline import LinearBaseline, candidate_log_probabilities
 from sugar.models.bridges import Bridge, BridgeConfig
 from sugar.models.candidates import Candidates, open_vocabulary, subset
 from sugar.models.encoders.build import EncoderConfig, build_encoder
 from sugar.models.fusion import Fusion, UnseenWeights
+from sugar.models.generalised import fuse_sides
 from sugar.models.language import LanguageConfig, LanguageModel
-from sugar.models.motion import MotionConfig, MotionHead, MotionReference, motion_log_probabilities
+from sugar.models.motion import MotionConfig, MotionHead, MotionReference, UnseenMotion
 from sugar.models.recognition import Recognition
 from sugar.models.run_folder import (
     CLASSES_FILE,
@@ -103,19 +105,20 @@ class Sugar(nn.Module):
         self.config, self.layout, self.classes = config, layout, tuple(classes)
         self.trained = Candidates(bank, motion_bank)
         self.encoder = build_encoder(config.encoder, layout)
-        self.alignment = self._projection(KnowledgeAlignment)
-        self.motion = self._projection(MotionHead) if motion_bank is not None else None
+        self.alignment = self._projection(KnowledgeAlignment, bank)
+        self.motion = self._projection(MotionHead, motion_bank) if motion_bank is not None else None
         self.reference: MotionReference | None = None
         self.baseline: LinearBaseline | None = None
         self.bridge: Bridge | None = None
         self.language: LanguageModel | None = None
         self.fusion: Fusion | None = None
+        self._unseen_motion: dict[tuple[tuple[str, ...], tuple[str, ...]], UnseenMotion] = {}
         self._candidates: dict[tuple[tuple[str, ...], KnowledgePack | None], Candidates] = {}
 
-    def _projection(self, kind: type[_Head]) -> _Head:
+    def _projection(self, kind: type[_Head], bank: TextBank) -> _Head:
         return kind(
             in_channels=self.encoder.out_channels,
-            text_channels=self.trained.texts.embeddings.shape[1],
+            text_channels=bank.embeddings.shape[1],
             num_classes=len(self.classes),
             config=self.config.alignment,
             num_branches=self.encoder.num_branches,
@@ -123,8 +126,9 @@ class Sugar(nn.Module):
 
     def add_baseline(self) -> LinearBaseline:
         """Give the model a fresh linear baseline."""
-        encoder = build_encoder(self.config.encoder, self.layout)
-        self.baseline = LinearBaseline(encoder=encoder, num_classes=len(self.classes))
+        self.baseline = LinearBaseline(
+            encoder=build_encoder(self.config.encoder, self.layout), num_classes=len(self.classes)
+        )
         return self.baseline
 
     def add_language(self) -> tuple[Bridge, LanguageModel]:
@@ -155,13 +159,20 @@ class Sugar(nn.Module):
             self._candidates[key] = (
                 subset(self.trained, names)
                 if known
-                else open_vocabulary(self.trained, names, pack, self.config.text_encoder)
+                else open_vocabulary(self.trained, names, pack, self.config.text_encoder, self._motion_encoder())
             )
         return self._candidates[key].to(self.device)
+
+    def _motion_encoder(self) -> ClaimEncoder | None:
+        """What makes vectors of motion sentences; None: the text encoder does."""
+        return ClaimEncoder(self.motion.rarity) if self.motion and self.config.motion.space == "claims" else None
 
     def trained_on(self, candidates: Candidates) -> bool:
         """Whether every candidate is a training class."""
         return set(candidates.names) <= set(self.classes)
+
+    def _trained(self, candidates: Candidates) -> Tensor:
+        return torch.tensor([name in self.classes for name in candidates.names])
 
     @torch.no_grad()
     def score(
@@ -169,28 +180,28 @@ class Sugar(nn.Module):
         batch: ClipBatch,
         candidates: Candidates,
         scorers: Sequence[str] = SCORERS,
-        own: Tensor | None = None,
+        measured: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Log-probabilities ``[B, K]`` over the candidates by scorer, those of ``scorers`` that are there.
 
         Expects preprocessed clips on the model's device and the model in evaluation mode.
 
         Args:
-            own: ``[B, e]`` embeddings of the clips' own sentences, the measured half of `motion`.
+            measured: ``[B, 2, C]`` what `measure_clips` says of the clips, the measured half of `motion`.
         """
-        looks = [self._score_view(batch, view, candidates, scorers, own) for view in self.config.views]
+        looks = [self._score_view(batch, view, candidates, scorers, measured) for view in self.config.views]
         return {
             scorer: torch.stack([look[scorer] for look in looks]).logsumexp(0).log_softmax(-1) for scorer in looks[0]
         }
 
     def _score_view(
-        self, batch: ClipBatch, view: View, candidates: Candidates, scorers: Sequence[str], own: Tensor | None
+        self, batch: ClipBatch, view: View, candidates: Candidates, scorers: Sequence[str], measured: Tensor | None
     ) -> dict[str, Tensor]:
         joints, frames = view_joints(batch, self.layout, view, self.config.frames)
         scores = {}
         if "fc" in scorers and self.baseline is not None:
             seen = self.baseline(joints, batch.persons, frames).log_softmax(-1)
-            scores["fc"] = self._baseline_scores(seen, candidates.texts)
+            scores["fc"] = candidate_log_probabilities(seen, self.trained.texts.to(self.device), candidates.texts)
         if not set(FUSED_SCORERS) & set(scorers):
             return scores
         tokens, mask = self.encoder(joints, batch.persons, frames)
@@ -201,39 +212,40 @@ class Sugar(nn.Module):
                 similarity, bank.classes, len(candidates), self.alignment.temperature
             )
         if "motion" in scorers and self.motion and self.reference and candidates.motion:
-            scores["motion"] = motion_log_probabilities(
-                self.motion.embed(tokens, mask),
-                own,
-                candidates.motion,
-                self.reference.to(self.device),
-                self.motion.temperature if self.trained_on(candidates) else None,
-            )
+            scores["motion"] = self._motion_scores(self.motion, tokens, mask, candidates, measured)
         if "llm" in scorers and self.language is not None and self.bridge is not None:
             action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
             told = self.tell(tokens, mask, batch.persons)
             scores["llm"] = self.language.score(action, candidates.names, action_mask, told=told)
         return scores
 
-    def _baseline_scores(self, seen: Tensor, bank: TextBank) -> Tensor:
-        """The softmax renormalised over the candidates; ConSE where one of them was never trained."""
-        if set(bank.names) <= set(self.classes):
-            columns = [self.classes.index(name) for name in bank.names]
-            return seen[:, columns].log_softmax(-1)
-        prototypes = self.trained.texts.to(self.device).prototypes()
-        return conse_log_probabilities(seen, prototypes, bank.prototypes())
+    def _motion_scores(
+        self, motion: MotionHead, tokens: Tensor, mask: Tensor, candidates: Candidates, measured: Tensor | None
+    ) -> Tensor:
+        """The head's posterior over training classes; what they know of claims is in it, learned from own sentences."""
+        bank, head = candidates.motion, motion.embed(tokens, mask)
+        if bank is None or self.reference is None:
+            raise ValueError("the motion score needs motion sentences and reference clips")
+        if self.trained_on(candidates):
+            similarity = head @ bank.embeddings.T
+            return class_log_probabilities(similarity, bank.classes, len(bank.names), motion.temperature)
+        if measured is None:
+            raise ValueError("the motion score of actions that were never trained needs what was measured of the clips")
+        key = bank.names, bank.texts
+        if key not in self._unseen_motion:
+            self._unseen_motion[key] = UnseenMotion(bank, self.reference, self._trained(candidates))
+        return self._unseen_motion[key].log_probabilities(head, measured, motion.temperature).to(self.device)
 
     def fuse(self, scores: Mapping[str, Tensor], candidates: Candidates) -> Tensor:
         """The `fused` probabilities ``[B, K]`` of `FUSED_SCORERS`.
 
         Their weights were chosen on validation clips, and are equal where there were none; candidates that were
-        never trained have weights of their own (``config.unseen_weights``).
+        never trained have weights of their own (``config.unseen_weights``). In a list of both, `motion` says of which
+        side a clip is.
         """
-        parts = {name: scores[name].double().cpu().numpy() for name in FUSED_SCORERS if name in scores}
-        if not self.trained_on(candidates):
-            fusion = self.config.unseen_weights.fusion(parts)
-        else:
-            fusion = self.fusion if self.fusion and set(self.fusion.weights) == set(parts) else Fusion.equal(parts)
-        return torch.from_numpy(fusion.apply(parts))
+        parts = {name: scores[name].double().cpu() for name in FUSED_SCORERS if name in scores}
+        fitted = self.fusion if self.fusion and set(self.fusion.weights) == set(parts) else Fusion.equal(parts)
+        return fuse_sides(parts, self._trained(candidates), fitted, self.config.unseen_weights.fusion(parts))
 
     @torch.no_grad()
     def describe(self, batch: ClipBatch, names: Sequence[str], labels: Sequence[str] | None) -> list[str]:
@@ -278,7 +290,7 @@ class Sugar(nn.Module):
         names = chosen.names
         self.eval()
         batch = batch_clips(clips, self.config.preprocess, self.layout).to(self.device)
-        scores = self.score(batch, chosen, own=None if self.trained_on(chosen) else self.own_embeddings(clips))
+        scores = self.score(batch, chosen, measured=None if self.trained_on(chosen) else measure_clips(clips))
         probabilities = {name: table.exp().cpu() for name, table in scores.items()}
         probabilities["fused"] = self.fuse(scores, chosen)
         best = [names[int(i)] for i in probabilities["fused"].argmax(dim=1)]
@@ -293,14 +305,6 @@ class Sugar(nn.Module):
             said, claims = descriptions[row], check_claims(descriptions[row], facts)
             found.append(Recognition(clip.clip_id, best[row], ranked, by_scorer, said, own_text(facts), claims))
         return found
-
-    def own_embeddings(self, clips: Sequence[SkeletonClip]) -> Tensor | None:
-        """``[B, e]`` embeddings of the clips' own sentences; None without a motion head."""
-        if self.motion is None:
-            return None
-        encoder = load_text_encoder(self.config.text_encoder)
-        own = build_own_sentences(enumerate(clips), encoder, mirrored=False, cache=EmbeddingCache())
-        return own.plain(range(len(clips))).to(self.device)
 
     def recognize(
         self, clip: SkeletonClip, candidates: Sequence[str] | None = None, pack: KnowledgePack | None = None
@@ -331,7 +335,7 @@ class Sugar(nn.Module):
             save_module(self.motion, folder / "motion.safetensors")
             self.trained.motion.save(folder / "motion_sentences")
             if self.reference is not None:
-                save_tensors(vars(self.reference), folder / REFERENCE_FILE)
+                save_tensors(self.reference.tensors(), folder / REFERENCE_FILE)
         if self.baseline is not None:
             save_module(self.baseline, folder / "baseline.safetensors")
         if self.bridge is not None and self.language is not None:

@@ -35,6 +35,9 @@ class KnowledgeConfig:
     """A shipped knowledge pack by name, or the path of a pack's YAML file; several joined by ``+``."""
     kinds: tuple[Literal["motion", "visual"], ...] = ("motion", "visual")
     """Kinds of texts in stage 1; none trains on class names alone."""
+    clip_descriptions: str = ""
+    """Descriptions of single training clips for stage 2, in place of those of their classes: the file
+    `clip_descriptions.jsonl` of `sugar knowledge build`."""
 
 
 @dataclass

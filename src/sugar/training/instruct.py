@@ -1,6 +1,6 @@
 """Stage 2: the LLM learns to read action tokens, choose from a list and describe (SUGAR, step 3)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch
-from sugar.knowledge.grammar import all_claims, parse, say
-from sugar.knowledge.own_sentences import OwnSentences
-from sugar.knowledge.telling import tell_all
+from sugar.knowledge.facts.grammar import all_claims, parse, say
+from sugar.knowledge.facts.own_sentences import OwnSentences
+from sugar.knowledge.facts.telling import tell_all
 from sugar.models.bridges import Bridge
 from sugar.models.encoders import Encoder
 from sugar.models.language import LanguageModel
@@ -61,6 +61,7 @@ class InstructObjective(Objective):
 
     Args:
         descriptions: per class, the sentences that the LLM learns to say; one is drawn per clip and step.
+        of_clips: by position in the store, the description of a clip itself, said of it unless it is mirrored.
         own: own sentences of the training clips, said after the description of the class; None: that one alone.
         tell: what the prompt says of encoded clips beside their action tokens (`Sugar.tell`).
         guard: what must not reach the LLM.
@@ -81,10 +82,12 @@ class InstructObjective(Objective):
         own: OwnSentences | None = None,
         tell: Callable[[Tensor, Tensor, Tensor], Sequence[str] | None] = lambda tokens, mask, persons: None,
         guard: UnseenGuard | None = None,
+        of_clips: Mapping[int, str] | None = None,
     ) -> None:
         super().__init__()
         self.guard = guard or UnseenGuard()
-        for texts in descriptions:
+        self.of_clips = dict(of_clips or {})
+        for texts in (*descriptions, self.of_clips.values()):
             self.guard.check_texts("descriptions", texts)
         self.encoder, self.bridge, self.language = encoder.requires_grad_(False), bridge, language
         self.names, self.descriptions = list(names), [list(d) for d in descriptions]
@@ -108,6 +111,9 @@ class InstructObjective(Objective):
             self.guard.check_names("a prompt's list", candidates[-1])
             choices = self.descriptions[label]
             descriptions.append(choices[int(torch.randint(len(choices), (1,), generator=generator))])
+        for row, (index, swapped) in enumerate(zip(batch.indices.tolist(), mirrored.tolist(), strict=True)):
+            if index in self.of_clips and not swapped:
+                descriptions[row] = self.of_clips[index]
         told = self.tell(tokens, mask, batch.persons)
         if self.own is not None:
             facts = self._true_facts(self.own.claims(batch.indices, mirrored).numpy(), told)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch
 from sugar.knowledge.bank import TextBank
-from sugar.knowledge.own_sentences import OwnSentences
+from sugar.knowledge.facts.own_sentences import OwnSentences
 from sugar.models.alignment import KnowledgeAlignment
 from sugar.models.encoders import Encoder
 from sugar.models.motion import MotionConfig, MotionHead
@@ -89,7 +89,7 @@ class RepresentObjective(Objective):
         if self.alignment.config.negatives == "batch":
             drawn = self._draw(batch.labels, generator)
             texts, text_classes = texts[drawn], text_classes[drawn]
-        loss, logs = self.alignment(tokens, mask, batch.labels, texts, text_classes)
+        loss, logs = self.alignment(tokens, mask, batch.labels, texts, text_classes, generator)
         if self.motion is not None:
             motion_loss, motion_logs = self.motion(tokens, mask, batch, mirrored, generator)
             loss, logs = loss + motion_loss, logs | motion_logs

@@ -19,10 +19,11 @@ from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.evaluation.fusion import fit_fusion
 from sugar.evaluation.recognize import motion_embeddings, score_clips
-from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
-from sugar.knowledge.own_sentences import OwnSentences, build_own_sentences
-from sugar.knowledge.pack import ClassKnowledge, KnowledgePack, load_pack
+from sugar.knowledge.facts.claim_space import ClaimEncoder, stated
+from sugar.knowledge.facts.own_sentences import OwnSentences, build_own_sentences
+from sugar.knowledge.pack import load_pack
+from sugar.models.claim_matching import fit_claims
 from sugar.models.llm_weights import find_base
 from sugar.models.motion import REFERENCE_CLIPS, MotionReference
 from sugar.models.sugar import FUSED_SCORERS, Sugar
@@ -32,7 +33,15 @@ from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
+from sugar.training.reference import fit_bias
 from sugar.training.represent import MotionTask, RepresentObjective
+from sugar.training.texts import (
+    check_descriptions,
+    knowledge_bank,
+    motion_sentence_bank,
+    read_clip_descriptions,
+    training_descriptions,
+)
 
 
 def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
@@ -94,12 +103,14 @@ class Run:
         if empty.any():
             missing = self.classes[int(empty.argmax())]
             raise InputError(f"store {opened.path}: class {missing!r} has no training clip in this protocol")
-        bank, motion_bank = knowledge_bank(config, self.pack, self.classes), None
+        bank, motion_bank, encoder = knowledge_bank(config, self.pack, self.classes), None, None
         if "instruct" in config.stages:  # before hours of stage 1, not after
             find_base(config.model.language)
             check_descriptions(config, self.pack, self.classes)
+            self.clip_descriptions = read_clip_descriptions(config.knowledge, opened)
         if config.model.motion.weight > 0:
-            motion_bank = motion_sentence_bank(config, self.pack, self.classes)
+            encoder = self.own_sentences.encoder if config.model.motion.space == "claims" else None
+            motion_bank = motion_sentence_bank(config, self.pack, self.classes, encoder)
         for of in filter(None, (bank, motion_bank)):
             self.guard.check_names("knowledge texts", of.names)
             self.guard.check_texts("knowledge texts", of.texts)
@@ -111,6 +122,8 @@ class Run:
             bank=bank,
             motion_bank=motion_bank,
         )
+        if self.model.motion is not None and isinstance(encoder, ClaimEncoder):
+            self.model.motion.rarity.copy_(encoder.rarity)
         if config.start_from:
             self.model.take_stage_one(Path(config.start_from))
         self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
@@ -120,7 +133,8 @@ class Run:
     @cached_property
     def own_sentences(self) -> OwnSentences:
         """What the joints of each training clip show, in words."""
-        encoder = load_text_encoder(self.config.model.text_encoder)
+        motion = self.config.model.motion
+        encoder = None if motion.space == "claims" else load_text_encoder(self.config.model.text_encoder)
         clips = ((int(i), self.store[int(i)]) for i in self.split.train)
         console = Console(stderr=True)
         shown = track(
@@ -131,7 +145,6 @@ class Run:
             transient=True,
             disable=not console.is_terminal,
         )
-        motion = self.config.model.motion
         return build_own_sentences(
             shown, encoder, variants=motion.phrasings, seed=self.config.seed, cache=EmbeddingCache()
         )
@@ -192,6 +205,7 @@ class Run:
             own=self.own_sentences if stage.own_sentences else None,
             tell=self.model.tell,
             guard=self.guard,
+            of_clips={i: self.clip_descriptions[i] for i in self.split.train.tolist() if i in self.clip_descriptions},
         )
         self._fit(objective, stage, "instruct", self._validation("llm"))
         after = language.base_hash()
@@ -262,8 +276,13 @@ class Run:
         if len(chosen) > REFERENCE_CLIPS:
             rng = np.random.default_rng(stable_seed(self.config.seed, "reference"))
             chosen = np.sort(rng.choice(chosen, REFERENCE_CLIPS, replace=False))
-        head = motion_embeddings(self.model, self.store, chosen)
-        return MotionReference(head.cpu(), self.own_sentences.plain(chosen.tolist()), self.own_sentences.rates())
+        head = motion_embeddings(self.model, self.store, chosen).cpu()
+        profiles = torch.stack([stated(self.pack[name].motion_sentences) for name in self.classes])
+        labels = torch.from_numpy(self.store.labels[chosen].astype(np.int64))
+        measured = self.own_sentences.measurements(chosen.tolist())
+        people = torch.from_numpy(self.store.column("subject")[chosen].astype(np.int64))
+        bias = fit_bias(measured, labels, profiles, people, seed=stable_seed(self.config.seed, "pseudo-unseen"))
+        return MotionReference(head, self.own_sentences.rates(), fit_claims(measured, labels, profiles), bias)
 
     def _seed(self, part: str) -> None:
         torch.manual_seed(stable_seed(self.config.seed, "init", part))
@@ -282,63 +301,6 @@ def check_named(config: RunConfig) -> None:
     ):
         if not value:
             raise InputError(f"{flag} is not given; name one, such as {example}")
-
-
-def check_descriptions(config: RunConfig, pack: KnowledgePack, classes: list[str]) -> None:
-    """Refuse a pack that leaves stage 2 without words.
-
-    Raises:
-        InputError: a class has no description.
-    """
-    if missing := [name for name in classes if not pack[name].descriptions]:
-        raise InputError(
-            f"knowledge pack {config.knowledge.pack}: no descriptions of class {missing[0]!r} "
-            f"({len(missing)} missing), "
-            'which stage 2 learns to say; add them, or train without it: --stages \'["represent","baseline"]\''
-        )
-
-
-def knowledge_bank(config: RunConfig, pack: KnowledgePack, classes: list[str]) -> TextBank:
-    """The texts that supervise stage 1.
-
-    Raises:
-        InputError: the pack lacks a class of the store.
-    """
-    missing = [name for name in classes if name not in pack]
-    if missing:
-        raise InputError(
-            f"knowledge pack {config.knowledge.pack}: no texts of class {missing[0]!r} ({len(missing)} missing); "
-            "add them or give the pack of this data set"
-        )
-    encoder = load_text_encoder(config.model.text_encoder)
-    kinds = config.knowledge.kinds or ("name",)
-    return build_bank(pack, classes, encoder, kinds, EmbeddingCache())
-
-
-def motion_sentence_bank(config: RunConfig, pack: KnowledgePack, classes: list[str]) -> TextBank:
-    """The motion sentences of the training classes.
-
-    Raises:
-        InputError: a class has none.
-    """
-    missing = [name for name in classes if not pack[name].motion_sentences]
-    if missing:
-        raise InputError(
-            f"knowledge pack {config.knowledge.pack}: no motion_sentences of class {missing[0]!r} "
-            f"({len(missing)} missing); add them, or train without the motion head: model.motion.weight 0"
-        )
-    encoder = load_text_encoder(config.model.text_encoder)
-    return build_bank(pack, classes, encoder, ("motion_sentence",), EmbeddingCache())
-
-
-def training_descriptions(entry: ClassKnowledge, held_out: int) -> tuple[str, ...]:
-    """The descriptions that the LLM learns from: all but the last ``held_out``, and at least one."""
-    return entry.descriptions[: max(1, len(entry.descriptions) - held_out)]
-
-
-def reference_descriptions(entry: ClassKnowledge, held_out: int) -> tuple[str, ...]:
-    """The others; all where none is held out."""
-    return entry.descriptions[max(1, len(entry.descriptions) - held_out) :] or entry.descriptions
 
 
 def read_environment(run: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -55,11 +55,16 @@ class Request:
         """SHA-256 of all that decides the answer: prompt, shape, pictures, model and its options."""
         content = {
             "prompt": self.prompt,
-            "schema": self.answer.model_json_schema(),
+            "schema": _schema(self.answer),
             "pictures": [picture.digest for picture in self.pictures],
             "model": dict(model),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _schema(answer: "type[BaseModel]") -> dict[str, Any]:
+    return answer.model_json_schema()
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,14 @@ class Unavailable(Exception):  # noqa: N818
 
 
 class Declined(Exception):  # noqa: N818
-    """The server will never answer this question (400, a content filter, too long), but may answer others."""
+    """The server will never answer this question (400, a content filter, too long), but may answer others.
+
+    ``tokens_in`` and ``tokens_out``: what it counted all the same.
+    """
+
+    def __init__(self, message: str, tokens_in: int = 0, tokens_out: int = 0) -> None:
+        super().__init__(message)
+        self.tokens_in, self.tokens_out = tokens_in, tokens_out
 
 
 class Provider(Protocol):

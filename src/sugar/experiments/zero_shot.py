@@ -1,0 +1,135 @@
+"""Which clips and candidates an evaluation is of where some actions were never trained, and its figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sugar.datasets.overlap import overlapping
+from sugar.datasets.protocols import Protocol, ValidationConfig, split
+from sugar.datasets.store import Store
+from sugar.errors import InputError
+from sugar.evaluation.metrics import compute_metrics
+from sugar.evaluation.recognize import score_clips
+from sugar.evaluation.zeroshot import generalised_accuracy
+from sugar.knowledge.pack import KnowledgePack
+from sugar.models.sugar import Sugar
+
+Side = Literal["test", "validation"]
+Classes = Literal["protocol", "new"]
+Tables = Mapping[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """Clips of a store and the classes to choose from.
+
+    Args:
+        store: with the candidates as its classes.
+        indices: the clips, all of them labelled.
+        trained: ``[K]`` bool, candidates that the model was trained on.
+        left_out: names of the store that mean an action of the model's, each with that action.
+    """
+
+    store: Store
+    indices: npt.NDArray[np.int64]
+    trained: npt.NDArray[np.bool_]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        return self.store.labels[self.indices]
+
+
+def clips_to_evaluate(
+    model: Sugar, store: Store, protocol: Protocol, validation: ValidationConfig, side: Side, classes: Classes
+) -> Evaluated:
+    """One side of a protocol: its unseen classes where it has any and is not generalised, else all that take part.
+
+    Args:
+        classes: ``new``: only those that mean no action the model was trained on (`overlapping`), for another data set.
+
+    Raises:
+        InputError: there is no such clip or class.
+    """
+    sides = split(store, protocol, validation)
+    indices = sides.test if side == "test" else sides.validation
+    if not len(indices):
+        raise InputError(f"store {store.path}: the run's config holds out no validation clips; evaluate the test side")
+    names = sides.seen
+    if sides.unseen and side == "test":
+        names = sides.seen + sides.unseen if protocol.generalised else sides.unseen
+    left_out = overlapping(names, model.classes) if classes == "new" else {}
+    names = tuple(name for name in names if name not in left_out)
+    if not names:
+        raise InputError(f"store {store.path}: the run knows all its actions, so none is new; leave out --classes new")
+    view = store.view(classes=names)
+    indices = indices[view.labels[indices] >= 0]
+    trained = np.array([name in model.classes for name in names])
+    return Evaluated(view, indices, trained, left_out)
+
+
+def zero_shot_figures(
+    model: Sugar,
+    evaluated: Evaluated,
+    probabilities: Tables,
+    store: Store,
+    protocol: Protocol,
+    knowledge: KnowledgePack,
+) -> dict[str, Any] | None:
+    """The report's section on actions that were never trained; None where all were.
+
+    Beside the unseen classes alone there is, for a zero-shot protocol, the generalised figure: all classes of the
+    test side in one list.
+
+    Args:
+        probabilities: ``[N, K]`` by scorer of the evaluated clips.
+    """
+    if evaluated.trained.all():
+        return None
+    count = len(evaluated.trained)
+    scores: dict[str, dict[str, Any]] = {}
+    if not evaluated.trained.any():
+        for scorer, table in probabilities.items():
+            found = compute_metrics(table, evaluated.labels)
+            scores[scorer] = {"top1": found.top1, "top1_interval": list(found.top1_interval), "top5": found.top5}
+    generalised = _generalised(model, evaluated, probabilities, store, protocol, knowledge)
+    for scorer, figures in generalised.items():
+        scores.setdefault(scorer, {})["generalised"] = figures
+    facts = {"candidates": count, "never_trained": int((~evaluated.trained).sum()), "chance": 1 / count}
+    return facts | ({"left_out": sorted(evaluated.left_out)} if evaluated.left_out else {}) | {"scores": scores}
+
+
+def _generalised(
+    model: Sugar,
+    evaluated: Evaluated,
+    probabilities: Tables,
+    store: Store,
+    protocol: Protocol,
+    knowledge: KnowledgePack,
+) -> dict[str, dict[str, float]]:
+    if evaluated.trained.any():
+        tables, labels, trained = dict(probabilities), evaluated.labels, evaluated.trained
+    elif protocol.unseen and (protocol.column or protocol.train_clips) and set(model.classes) <= set(store.classes):
+        both = clips_to_evaluate(
+            model, store, replace(protocol, generalised=True), ValidationConfig(by="none"), "test", "protocol"
+        )
+        tables, labels, trained = score_and_fuse(model, both, knowledge), both.labels, both.trained
+    else:
+        return {}
+    return {
+        scorer: generalised_accuracy(np.log(np.maximum(table, 1e-30)), labels, trained).to_dict()
+        for scorer, table in tables.items()
+    }
+
+
+def score_and_fuse(model: Sugar, evaluated: Evaluated, knowledge: KnowledgePack) -> dict[str, npt.NDArray[np.float64]]:
+    """Probabilities ``[N, K]`` of every scorer and of `fused`."""
+    candidates = model.candidates(evaluated.store.classes, knowledge)
+    scores = score_clips(model, evaluated.store, evaluated.indices, candidates)
+    tables = {scorer: np.exp(table) for scorer, table in scores.items()}
+    fused = model.fuse({name: torch.from_numpy(table) for name, table in scores.items()}, candidates)
+    return tables | {"fused": fused.numpy()}

@@ -1,0 +1,1 @@
+"""The grounded motion language: what joints show, in a small fixed vocabulary."""

@@ -1,0 +1,1 @@
+"""What models are shown: frames and videos of clips."""

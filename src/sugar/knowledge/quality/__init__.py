@@ -1,0 +1,1 @@
+"""How good the texts of a pack are."""
