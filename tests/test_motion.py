@@ -15,10 +15,12 @@ from sugar.knowledge.facts.kinematics import measure
 from sugar.knowledge.facts.own_sentences import OwnSentences, build_own_sentences, measure_clips, own_text
 from sugar.models.alignment import AlignmentConfig
 from sugar.models.claim_matching import ClaimReference, fit_claims
+from sugar.models.generalised import constant_of, lead
 from sugar.models.motion import MotionConfig, MotionHead, MotionReference, UnseenMotion
 from sugar.training.represent import MotionTask
 
 NEW = torch.zeros(2, dtype=torch.bool)
+TRAINED = ("one", "two")  # names of trained classes, none a candidate
 """None of two classes was trained."""
 
 
@@ -71,12 +73,12 @@ def claim_reference(clips: int) -> ClaimReference:
 def test_a_sentence_near_to_everything_gains_nothing() -> None:
     common, special = unit(16, seed=1), unit(16, seed=2)
     clips = normalize(unit(50, 16, seed=3) * 0.3 + common, dim=-1)
-    reference = MotionReference(clips, torch.zeros(0), claim_reference(50), torch.tensor(0.0))
+    reference = MotionReference(clips, torch.zeros(0), claim_reference(50), torch.tensor(0.0), torch.zeros(50).long())
     query = normalize(common + 0.5 * special, dim=-1)[None]
     bank = bank_of(torch.stack([common, special]), [0, 1])
     assert int((query @ bank.embeddings.T).argmax()) == 0
     nothing = torch.full((1, 2, len(claim_space().claims)), torch.nan)
-    found = UnseenMotion(bank, reference, NEW).log_probabilities(query, nothing, torch.tensor(0.1))
+    found = UnseenMotion(bank, reference, NEW, TRAINED).log_probabilities(query, nothing, torch.tensor(0.1))
     assert int(found.argmax()) == 1
     assert float(found.exp().sum()) == pytest.approx(1)
 
@@ -93,8 +95,9 @@ def test_measured_claims_and_the_head_add_up() -> None:
     measured = measure_clips(clips)
     labels = torch.arange(2).repeat_interleave(8)
     profiles = torch.stack([stated([text]) for text in texts])
-    reference = MotionReference(unit(16, 16), torch.zeros(0), fit_claims(measured, labels, profiles), torch.tensor(0.0))
-    found = UnseenMotion(bank, reference, NEW).log_probabilities(unit(16, 16), measured, torch.tensor(0.1))
+    claims = fit_claims(measured, labels, profiles)
+    reference = MotionReference(unit(16, 16), torch.zeros(0), claims, torch.tensor(0.0), labels)
+    found = UnseenMotion(bank, reference, NEW, TRAINED).log_probabilities(unit(16, 16), measured, torch.tensor(0.1))
     assert float((found.argmax(dim=1) == labels).float().mean()) > 0.9
 
 
@@ -105,21 +108,44 @@ def test_trained_and_new_actions_share_one_list() -> None:
     bank = TextBank(torch.eye(16)[:3], torch.arange(3), ("motion_sentence",) * 3, texts, names, "fake", "0")
     train, test = list(generate(8, 0, ["wave with one hand", "jump"])), list(generate(8, 1, ["jump", "squat"]))
     profiles = torch.stack([stated([text]) for text in texts[:2]])
-    claims = fit_claims(measure_clips(train), torch.arange(2).repeat_interleave(8), profiles)
-    reference = MotionReference(unit(16, 16), torch.zeros(0), claims, torch.tensor(0.0))
-    motion = UnseenMotion(bank, reference, torch.tensor([True, True, False]))
+    labels = torch.arange(2).repeat_interleave(8)
+    claims = fit_claims(measure_clips(train), labels, profiles)
+    reference = MotionReference(unit(16, 16), torch.zeros(0), claims, torch.tensor(2.0), labels)
+    motion = UnseenMotion(bank, reference, torch.tensor([True, True, False]), names[:2])
     head = torch.eye(16)[[1] * 8 + [0] * 8]  # the head knows no squat: it takes it for a wave
     found = motion.log_probabilities(head, measure_clips(test), torch.tensor(0.1))
     torch.testing.assert_close(found.exp().sum(dim=1), torch.ones(16))
     truth = torch.tensor([1] * 8 + [2] * 8)
     assert float((found.argmax(dim=1) == truth).float().mean()) > 0.8
-    motion.bias = torch.tensor(50.0)
+    motion.constant = torch.tensor(50.0)
     assert (motion.log_probabilities(head, measure_clips(test), torch.tensor(0.1)).argmax(dim=1) == 2).all()
 
 
+def test_clips_of_trained_classes_that_are_no_candidates_do_not_count() -> None:
+    names, classes = ("wave", "squat"), ("wave", "jump")
+    texts = ("The right hand rises above the head.", "The person squats down.")
+    bank = TextBank(torch.eye(16)[:2], torch.arange(2), ("motion_sentence",) * 2, texts, names, "fake", "0")
+    measured, labels = measure_clips(generate(8, 0, ["wave with one hand", "jump"])), torch.arange(2).repeat(8)
+    labels = labels.sort().values
+    profiles = torch.stack([stated([text]) for text in (texts[0], "The person jumps up.")])
+    reference = MotionReference(
+        unit(16, 16), torch.zeros(0), fit_claims(measured, labels, profiles), torch.tensor(0.9), labels
+    )
+    trained = torch.tensor([True, False])
+    motion = UnseenMotion(bank, reference, trained, classes)
+    assert motion.of_all is not None
+    leads = lead(motion.of_all.known, trained)
+    assert float(motion.constant) == pytest.approx(float(constant_of(leads[:8], 0.9)))
+    assert float(motion.constant) != pytest.approx(float(constant_of(leads, 0.9)))
+
+
 def test_a_reference_is_saved_whole() -> None:
-    reference = MotionReference(unit(5, 16), torch.rand(7), claim_reference(5), torch.tensor(0.5))
+    reference = MotionReference(
+        unit(5, 16), torch.rand(7), claim_reference(5), torch.tensor(0.5), torch.tensor([0, 0, 1, 2, 1])
+    )
     again = MotionReference.from_tensors(reference.tensors())
+    assert again.labels.tolist() == [0, 0, 1, 2, 1]
+    assert float(again.tolerance) == 0.5
     assert torch.equal(again.head, reference.head)
     assert torch.equal(again.claims.known, reference.claims.known)
     with pytest.raises(KeyError):

@@ -34,9 +34,7 @@ def score_clips(
     Raises:
         InputError: the store's joints cannot be brought to the model's layout, or there is no clip.
     """
-    measured = None
-    if "motion" in scorers and model.motion is not None and not model.trained_on(candidates):
-        measured = measure_clips(store[int(i)] for i in indices)
+    measured = _measured(model, store, indices, candidates) if {"motion", "llm"} & set(scorers) else None
     row = {int(index): number for number, index in enumerate(indices)}
 
     def score(batch: ClipBatch) -> dict[str, torch.Tensor]:
@@ -44,6 +42,13 @@ def score_clips(
         return model.score(batch, candidates, scorers, of_batch)
 
     return {name: table.double().numpy() for name, table in _in_batches(model, store, indices, score, batch_size)}
+
+
+def _measured(model: Sugar, store: Store, indices: Indices, candidates: Candidates) -> torch.Tensor | None:
+    """What the joints of each clip say, where a score of the candidates needs it."""
+    if model.motion is None or model.trained_on(candidates):
+        return None
+    return measure_clips(store[int(i)] for i in indices)
 
 
 def motion_embeddings(model: Sugar, store: Store, indices: Indices, *, batch_size: int = 64) -> torch.Tensor:
@@ -94,7 +99,7 @@ def describe_clips(
     model: Sugar,
     store: Store,
     indices: Indices,
-    candidates: Sequence[str],
+    candidates: Candidates,
     labels: Sequence[str] | None,
     *,
     batch_size: int = 32,
@@ -102,9 +107,11 @@ def describe_clips(
     """What the LLM says of each clip: after its recognised label, one per index, or freely (``labels`` None)."""
     model.eval()
     dataset = ClipDataset(store.view(layout=model.layout), indices, model.config.preprocess, cache=False)
+    measured = None if model.words is None else _measured(model, store, indices, candidates)
     texts: list[str] = []
     for start in range(0, len(indices), batch_size):
         stop = min(start + batch_size, len(indices))
         batch = collate([dataset[i] for i in range(start, stop)]).to(model.device)
-        texts += model.describe(batch, candidates, None if labels is None else labels[start:stop])
+        of_batch = None if measured is None else measured[start:stop]
+        texts += model.describe(batch, candidates, None if labels is None else labels[start:stop], of_batch)
     return texts

@@ -85,12 +85,13 @@ def table_markdown(result: Mapping[str, Any]) -> str:
             paired = found.get("differences", {}).get(scorer, {}).get("top1")
             cells += [_cell(found["scores"].get(scorer, {}).get("top1")), _difference(paired)]
         rows.append(cells)
+    ran = sorted({seed for found in result["rows"].values() for seed in found["seeds"]})
     lines = [f"## {result['title']}", "", markdown_table(headings, rows)]
     if result["note"]:
         lines += [result["note"], ""]
     lines += [
         f"{_list(result['protocol'])}, {_list(result['split'])} side, {_list(result['n'])} clips; seeds "
-        f"{_list(result['seeds'])}{', short form' if result['short'] else ''}. Mean ± deviation over the seeds; "
+        f"{_list(ran)}{', short form' if result['short'] else ''}. Mean ± deviation over the seeds; "
         f"difference to `{reference}` with its 95 % paired bootstrap interval over clips (a clip is drawn with all "
         "its seeds), which says nothing of other seeds.",
         "",
@@ -106,6 +107,7 @@ def table_markdown(result: Mapping[str, Any]) -> str:
     lines += [f"- {name}: FAILED: {line}" for name, line in result["failures"].items()]
     missing = [name for name in result["missing"] if name not in result["failures"]]
     lines += [f"- not run: {', '.join(missing)}"] if missing else []
+    lines += [""] if lines[-1] else []
     seconds = [f"{row} {found['seconds']['run']:.0f}" for row, found in result["rows"].items() if found["seconds"]]
     if seconds:
         shared = "stage 1 and baseline included, which rows may share"

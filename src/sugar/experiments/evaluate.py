@@ -29,9 +29,9 @@ from sugar.models.candidates import Candidates
 from sugar.models.prompts import read_label
 from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig
+from sugar.training.descriptions import reference_descriptions
 from sugar.training.environment import environment
 from sugar.training.run import read_environment
-from sugar.training.texts import reference_descriptions
 
 SAMPLES = 8
 WRONG_SAMPLES = 4
@@ -76,14 +76,14 @@ def evaluate_run(
     knowledge = load_pack(pack or config.knowledge.pack)
     candidates = model.candidates(opened.classes, knowledge)
     probabilities = score_and_fuse(model, evaluated, knowledge)
+    # Of a class that the LLM did not learn to describe every description is a reference.
+    learned = candidates.names if config.instruct.text_only.unseen else model.classes
     references = {
-        name: reference_descriptions(
-            knowledge[name], config.instruct.held_out_descriptions if name in model.classes else 0
-        )
+        name: reference_descriptions(knowledge[name], config.instruct.held_out_descriptions if name in learned else 0)
         for name in candidates.names
         if name in knowledge
     }
-    spoken = _describe(model, opened, indices, probabilities["fused"], references) if describe else None
+    spoken = _describe(model, evaluated, candidates, probabilities["fused"], references) if describe else None
     samples = _samples(opened, indices, probabilities["fused"], spoken, references)
     result = evaluate(
         probabilities,
@@ -140,16 +140,16 @@ class _Spoken:
 
 def _describe(
     model: Sugar,
-    store: Store,
-    indices: npt.NDArray[np.int64],
+    evaluated: Evaluated,
+    candidates: Candidates,
     fused: npt.NDArray[np.float64],
     references: Mapping[str, Sequence[str]],
 ) -> _Spoken | None:
     """None without an LLM, or where a class has no reference."""
-    names = store.classes
+    store, indices, names = evaluated.store, evaluated.indices, candidates.names
     if model.language is None or not set(names) <= set(references):
         return None
-    texts = describe_clips(model, store, indices, names, labels=None)
+    texts = describe_clips(model, store, indices, candidates, labels=None)
     claims = [check_claims(text, measure(store[int(i)])) for text, i in zip(texts, indices, strict=True)]
     truth = [names[int(i)] for i in store.labels[indices]]
     said = [read_label(text, names) for text in texts]

@@ -43,12 +43,36 @@ class SeedSummary:
 
     def to_markdown(self) -> str:
         """Scorers side by side in percent, mean and deviation."""
-        rows = [[f"`{name}`", *(_cell(spreads[m]) for m in MEASURES)] for name, spreads in self.scores.items()]
+        rows = [[f"`{name}`", *(percent(spreads[m]) for m in MEASURES)] for name, spreads in self.scores.items()]
         return markdown_table(["scorer", "top-1 %", "top-5 %", "mean class %", "ECE %"], rows)
 
 
 def aggregate_seeds(paths: Sequence[Path]) -> SeedSummary:
     """Average several report.json files (or folders that hold one), one per seed.
+
+    Raises:
+        InputError: no report; protocols, splits, data, classes or scorers that differ; a seed twice.
+    """
+    reports = read_alike(paths)
+    first = reports[0]
+    scores = {
+        scorer: {m: spread([r["scores"][scorer][m] for r in reports]) for m in MEASURES} for scorer in first["scores"]
+    }
+    return SeedSummary(
+        protocol=first["protocol"],
+        split=first["split"],
+        data_hash=first["data_hash"],
+        n=first["n"],
+        seeds=tuple(r.get("seed") for r in reports),
+        scores=scores,
+    )
+
+
+def read_alike(paths: Sequence[Path], *, own_data: bool = False) -> list[dict[str, Any]]:
+    """Reports of runs that differ in their seed alone.
+
+    Args:
+        own_data: each seed makes its own data, as the demo does, so that hashes differ.
 
     Raises:
         InputError: no report; protocols, splits, data, classes or scorers that differ; a seed twice.
@@ -59,7 +83,7 @@ def aggregate_seeds(paths: Sequence[Path]) -> SeedSummary:
     first = reports[0]
     for path, report in zip(paths[1:], reports[1:], strict=True):
         for name in SHARED_FIELDS:
-            if report.get(name) != first.get(name):
+            if report.get(name) != first.get(name) and not (own_data and name == "data_hash"):
                 raise InputError(
                     f"{path}: {name} is not that of {paths[0]}: average reports of one protocol and data only"
                 )
@@ -67,20 +91,10 @@ def aggregate_seeds(paths: Sequence[Path]) -> SeedSummary:
             raise InputError(
                 f"{path}: scorers {sorted(report['scores'])} are not those of {paths[0]}: evaluate both alike"
             )
-    seeds = tuple(r.get("seed") for r in reports)
+    seeds = [r.get("seed") for r in reports]
     if len(set(seeds)) < len(seeds):
-        raise InputError(f"seeds {list(seeds)}: each report must come from a run with a seed of its own")
-    scores = {
-        scorer: {m: _spread([r["scores"][scorer][m] for r in reports]) for m in MEASURES} for scorer in first["scores"]
-    }
-    return SeedSummary(
-        protocol=first["protocol"],
-        split=first["split"],
-        data_hash=first["data_hash"],
-        n=first["n"],
-        seeds=seeds,
-        scores=scores,
-    )
+        raise InputError(f"seeds {seeds}: each report must come from a run with a seed of its own")
+    return reports
 
 
 def write_summary(summary: SeedSummary, folder: Path) -> None:
@@ -90,11 +104,13 @@ def write_summary(summary: SeedSummary, folder: Path) -> None:
     write_text(folder / "seeds.md", summary.to_markdown())
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float]) -> Spread:
+    """Of one figure over runs."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Spread(mean=math.fsum(values) / len(values), deviation=deviation, values=tuple(values))
 
 
-def _cell(spread: Spread) -> str:
+def percent(spread: Spread) -> str:
+    """A share as it stands in tables."""
     mean = f"{100 * spread.mean:.1f}"
     return mean if spread.deviation is None else f"{mean} ± {100 * spread.deviation:.1f}"

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sugar.knowledge.bank import TextBank
 from sugar.models.distributed import gather_with_gradient
 
 
@@ -94,6 +95,11 @@ class KnowledgeAlignment(nn.Module):
     def embed(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors in the text space: ``[B, L, d]`` -> ``[B, e]``."""
         return F.normalize(self.branch_embeddings(masked_mean(tokens, mask)).mean(dim=0), dim=-1)
+
+    def log_probabilities(self, tokens: Tensor, mask: Tensor, bank: TextBank) -> Tensor:
+        """``[B, K]`` over the classes of a bank, by the similarity to their texts."""
+        similarity = self.embed(tokens, mask) @ bank.embeddings.T
+        return class_log_probabilities(similarity, bank.classes, len(bank.names), self.temperature)
 
     def branch_embeddings(self, pooled: Tensor) -> Tensor:
         """``[B, d]`` -> unit vectors ``[branches, B, e]``."""

@@ -63,7 +63,7 @@ def fit_claims(measured: Tensor, labels: Tensor, profiles: Tensor) -> ClaimRefer
 
 
 class ClaimMatcher:
-    """How well clips fit what each of K classes states, trained or not.
+    """How well clips fit what each of K classes states, trained or not; ``known``: ``[R, K]`` of the training clips.
 
     Args:
         reference: what the trained classes teach.
@@ -72,7 +72,9 @@ class ClaimMatcher:
 
     def __init__(self, reference: ClaimReference, profiles: Tensor) -> None:
         self.reference, self.profiles = reference, profiles
-        self.spread = spread_of(self._evidence(reference.known))
+        known = self._evidence(reference.known)
+        self.spread = spread_of(known)
+        self.known = scaled(known, self.spread)
 
     def scores(self, measured: Tensor) -> Tensor:
         """``[B, K]`` on the scale of `scaled`, of ``[B, 2, C]`` `claim_degrees.measured_claims`."""

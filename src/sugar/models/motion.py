@@ -5,7 +5,7 @@ motion on the other do not compete for one space. Its score of classes that were
 bear out of their sentences, claim by claim (`claim_matching`), to what the head has learned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -18,12 +18,14 @@ from sugar.knowledge.facts.claim_space import claim_space, stated
 from sugar.knowledge.facts.grammar import all_claims
 from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment, class_log_probabilities, masked_mean
 from sugar.models.claim_matching import ClaimMatcher, ClaimReference, scaled, spread_of
-from sugar.models.generalised import joined, side_log_probabilities
+from sugar.models.generalised import constant_of, joined, lead, side_log_probabilities
 
 REFERENCE_CLIPS = 1024
 HEAD = 0.5
 """Weight of the motion head beside the claims, for classes that were never trained; chosen on pseudo-unseen classes of
 UTD-MHAD's training side."""
+TOLERANCE = 0.9
+"""`MotionReference.tolerance` where there are no classes to learn it from; that of UTD-MHAD's training sides."""
 
 
 @dataclass
@@ -102,17 +104,19 @@ class MotionReference:
         head: ``[R, e]`` unit vectors of R clips.
         rates: ``[C]`` share of all training clips for which each of `grammar.all_claims` is true.
         claims: of R clips.
-        bias: by how much scores of trained classes are too high beside those of others (`generalised`).
+        tolerance: how many deviations below training clips a clip of a trained class may be (`generalised`).
+        labels: ``[R]`` which trained class the R clips are of.
     """
 
     head: Tensor
     rates: Tensor
     claims: ClaimReference
-    bias: Tensor
+    tolerance: Tensor
+    labels: Tensor
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything by name."""
-        own = {"head": self.head, "rates": self.rates, "bias": self.bias}
+        own = {"head": self.head, "rates": self.rates, "tolerance": self.tolerance, "labels": self.labels}
         return own | {f"claims.{k}": v for k, v in vars(self.claims).items()}
 
     @classmethod
@@ -123,7 +127,8 @@ class MotionReference:
             KeyError: one is missing.
         """
         claims = {field.name: tensors[f"claims.{field.name}"] for field in fields(ClaimReference)}
-        return cls(tensors["head"], tensors["rates"], ClaimReference(**claims), tensors["bias"])
+        head, rates, tolerance, labels = (tensors[name] for name in ("head", "rates", "tolerance", "labels"))
+        return cls(head, rates, ClaimReference(**claims), tolerance, labels)
 
 
 class UnseenMotion:
@@ -133,15 +138,23 @@ class UnseenMotion:
         bank: their motion sentences.
         reference: on the CPU.
         trained: ``[K]`` bool, which of them were.
+        classes: names of all trained classes, by the labels of the reference; clips of those that are no candidates
+            do not count for the constant between the sides.
     """
 
-    def __init__(self, bank: TextBank, reference: MotionReference, trained: Tensor) -> None:
-        self.bank, self.bias, self.trained = bank, reference.bias, trained
+    def __init__(self, bank: TextBank, reference: MotionReference, trained: Tensor, classes: Sequence[str]) -> None:
+        self.bank, self.trained = bank, trained
         self.embeddings, self.classes = bank.embeddings.cpu(), bank.classes.cpu()
         rows = [[bank.texts[i] for i in (self.classes == k).nonzero().flatten()] for k in range(len(bank.names))]
         profiles = torch.stack([stated(texts) for texts in rows])
         self.of_new = ClaimMatcher(reference.claims, profiles[~trained])
-        self.of_all = ClaimMatcher(reference.claims, profiles) if trained.any() else None
+        self.of_all, self.constant = None, torch.tensor(0.0)
+        if trained.any():
+            self.of_all = ClaimMatcher(reference.claims, profiles)
+            leads = lead(self.of_all.known, trained)
+            listed = torch.tensor([name in bank.names for name in classes])[reference.labels]
+            # A class may have none of the clips that are kept.
+            self.constant = constant_of(leads[listed] if listed.any() else leads, reference.tolerance)
         known = self._similarity(reference.head)
         self.mean, self.deviation = known.mean(dim=0), known.std(dim=0).clamp(min=1e-3)
         self.spread = spread_of((known - self.mean) / self.deviation)
@@ -160,7 +173,7 @@ class UnseenMotion:
         of_new = self.of_new.scores(measured) + HEAD * seen
         if self.of_all is None:
             return of_new.log_softmax(dim=1)
-        sides = side_log_probabilities(self.of_all.scores(measured), self.trained, self.bias)
+        sides = side_log_probabilities(self.of_all.scores(measured), self.trained, self.constant)
         similarity = head @ self.embeddings.T
         posterior = class_log_probabilities(similarity, self.classes, len(self.trained), temperature.cpu())
         return joined(sides, posterior[:, self.trained], of_new, self.trained)

@@ -1,8 +1,14 @@
 """What recognition finds in a clip."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sugar.knowledge.facts.faithfulness import CheckedClaim
+from torch import Tensor
+
+from sugar.knowledge.facts.faithfulness import CheckedClaim, check_claims
+from sugar.knowledge.facts.kinematics import measure
+from sugar.knowledge.facts.own_sentences import own_text
+from sugar.skeleton.clip import SkeletonClip
 
 
 @dataclass(frozen=True)
@@ -22,3 +28,19 @@ class Recognition:
     """What the joints say of the clip, in the fixed vocabulary."""
     claims: list[CheckedClaim]
     """The checkable claims of the description, and whether the joints bear them out."""
+
+    @classmethod
+    def of(
+        cls, clip: SkeletonClip, names: Sequence[str], probabilities: Mapping[str, Tensor], description: str
+    ) -> "Recognition":
+        """What scorers and LLM say of one clip, with its own facts beside it.
+
+        Args:
+            probabilities: ``[K]`` of the ``names`` by scorer, `fused` among them.
+        """
+        facts = measure(clip)
+        scores = {scorer: dict(zip(names, table.tolist(), strict=True)) for scorer, table in probabilities.items()}
+        ranked = sorted(scores["fused"].items(), key=lambda pair: -pair[1])
+        claims = check_claims(description, facts)
+        best = names[int(probabilities["fused"].argmax())]
+        return cls(clip.clip_id, best, ranked, scores, description, own_text(facts), claims)

@@ -16,6 +16,7 @@ from sugar.models.motion import MotionReference
 
 CLASSES_FILE = "classes.json"
 REFERENCE_FILE = "motion_reference.safetensors"
+WORDS_FILE = "soft_words.safetensors"
 
 
 def save_module(module: nn.Module, path: Path) -> None:

@@ -7,40 +7,36 @@ beside them.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sugar.config import parse_config, read_yaml
-from sugar.datasets.batches import ClipBatch, PreprocessConfig, batch_clips
+from sugar.datasets.batches import ClipBatch, batch_clips
 from sugar.datasets.views import View, view_joints
 from sugar.errors import InputError
 from sugar.files import write_text
 from sugar.knowledge.bank import TextBank
-from sugar.knowledge.embed import TextEncoderConfig
 from sugar.knowledge.facts.claim_space import ClaimEncoder
-from sugar.knowledge.facts.faithfulness import check_claims
-from sugar.knowledge.facts.kinematics import measure
-from sugar.knowledge.facts.own_sentences import measure_clips, own_text
-from sugar.knowledge.facts.telling import TAKES_TWO, tell_all
+from sugar.knowledge.facts.own_sentences import measure_clips
 from sugar.knowledge.pack import KnowledgePack
-from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment, class_log_probabilities
+from sugar.models.alignment import KnowledgeAlignment
 from sugar.models.baseline import LinearBaseline, candidate_log_probabilities
-from sugar.models.bridges import Bridge, BridgeConfig
+from sugar.models.bridges import Bridge
 from sugar.models.candidates import Candidates, open_vocabulary, subset
-from sugar.models.encoders.build import EncoderConfig, build_encoder
-from sugar.models.fusion import Fusion, UnseenWeights
+from sugar.models.config import ModelConfig
+from sugar.models.encoders.build import build_encoder
+from sugar.models.fusion import Fusion
 from sugar.models.generalised import fuse_sides
-from sugar.models.language import LanguageConfig, LanguageModel
-from sugar.models.motion import MotionConfig, MotionHead, MotionReference, UnseenMotion
+from sugar.models.language import LanguageModel
+from sugar.models.motion import MotionHead, MotionReference, UnseenMotion
 from sugar.models.recognition import Recognition
 from sugar.models.run_folder import (
     CLASSES_FILE,
     REFERENCE_FILE,
+    WORDS_FILE,
     load_module,
     load_reference,
     read_description,
@@ -48,6 +44,8 @@ from sugar.models.run_folder import (
     save_tensors,
     verify_base,
 )
+from sugar.models.soft_words import NameWords, SoftWords
+from sugar.models.told import tell_claims
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
 
@@ -55,32 +53,6 @@ SCORERS = ("fc", "text", "motion", "llm")
 FUSED_SCORERS = ("text", "motion", "llm")
 
 _Head = TypeVar("_Head", bound=KnowledgeAlignment)
-
-
-@dataclass
-class ModelConfig:
-    """What the model is made of; with the weights it is all that recognition needs."""
-
-    frames: int = 52
-    """Every clip is resampled to so many frames; 0 keeps each clip's own length."""
-    views: tuple[View, ...] = (View(),)
-    """Looks at a clip in recognition, whose probabilities are averaged."""
-    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
-    """What is done to every clip before anything else."""
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    """The skeleton encoder."""
-    text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
-    """The frozen text encoder."""
-    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
-    """Stage 1's contrast."""
-    motion: MotionConfig = field(default_factory=MotionConfig)
-    """The motion head and its sentences."""
-    bridge: BridgeConfig = field(default_factory=BridgeConfig)
-    """From encoder tokens to LLM tokens."""
-    language: LanguageConfig = field(default_factory=LanguageConfig)
-    """The LLM; no name: the model recognises without one."""
-    unseen_weights: UnseenWeights = field(default_factory=UnseenWeights)
-    """How the scorers are weighed for classes that were never trained."""
 
 
 class Sugar(nn.Module):
@@ -111,6 +83,7 @@ class Sugar(nn.Module):
         self.baseline: LinearBaseline | None = None
         self.bridge: Bridge | None = None
         self.language: LanguageModel | None = None
+        self.words: SoftWords | None = None
         self.fusion: Fusion | None = None
         self._unseen_motion: dict[tuple[tuple[str, ...], tuple[str, ...]], UnseenMotion] = {}
         self._candidates: dict[tuple[tuple[str, ...], KnowledgePack | None], Candidates] = {}
@@ -135,6 +108,8 @@ class Sugar(nn.Module):
         """Load the LLM that the config names and give the model a fresh bridge to it."""
         self.language = LanguageModel.load(self.config.language)
         self.bridge = self.config.bridge.build(in_channels=self.encoder.out_channels, out_channels=self.language.width)
+        if self.config.soft_words:
+            self.words = SoftWords(self.language.width)
         return self.bridge, self.language
 
     @property
@@ -191,7 +166,9 @@ class Sugar(nn.Module):
         """
         looks = [self._score_view(batch, view, candidates, scorers, measured) for view in self.config.views]
         return {
-            scorer: torch.stack([look[scorer] for look in looks]).logsumexp(0).log_softmax(-1) for scorer in looks[0]
+            scorer: torch.stack([look[scorer] for look in looks]).logsumexp(0).log_softmax(-1)
+            for scorer in looks[0]
+            if scorer in scorers
         }
 
     def _score_view(
@@ -205,35 +182,59 @@ class Sugar(nn.Module):
         if not set(FUSED_SCORERS) & set(scorers):
             return scores
         tokens, mask = self.encoder(joints, batch.persons, frames)
+        asks_llm = "llm" in scorers and self.language is not None
+        if asks_llm and self.words is not None:  # it hears what the others say
+            scorers = (*scorers, "text", "motion")
         if "text" in scorers:
-            bank = candidates.texts
-            similarity = self.alignment.embed(tokens, mask) @ bank.embeddings.T
-            scores["text"] = class_log_probabilities(
-                similarity, bank.classes, len(candidates), self.alignment.temperature
-            )
+            scores["text"] = self.alignment.log_probabilities(tokens, mask, candidates.texts)
         if "motion" in scorers and self.motion and self.reference and candidates.motion:
             scores["motion"] = self._motion_scores(self.motion, tokens, mask, candidates, measured)
-        if "llm" in scorers and self.language is not None and self.bridge is not None:
-            action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
+        if asks_llm and self.language is not None:
+            action, action_mask = self._action_tokens(tokens, mask, candidates, scores)
             told = self.tell(tokens, mask, batch.persons)
             scores["llm"] = self.language.score(action, candidates.names, action_mask, told=told)
         return scores
+
+    def _action_tokens(
+        self, tokens: Tensor, mask: Tensor, candidates: Candidates, scores: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """What stands for a clip in the LLM's prompt ``[B, Q, H]``, and its mask ``[B, Q]``.
+
+        Args:
+            scores: of the scorers that the soft words go by.
+        """
+        if self.bridge is None or self.language is None:
+            raise ValueError("action tokens need the bridge and the LLM")
+        action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
+        if self.words is None:
+            return action, action_mask
+        heard = {name: scores[name] for name in ("text", "motion") if name in scores}
+        words, word_mask = self.words(self.fuse(heard, candidates), NameWords.of(candidates.names, self.language))
+        return torch.cat([action, words], dim=1), torch.cat([action_mask, word_mask], dim=1)
+
+    def belief(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Probabilities ``[B, classes]`` of the training classes by all but the LLM, of encoded clips."""
+        trained = self.trained.to(self.device)
+        scores = {"text": self.alignment.log_probabilities(tokens, mask, trained.texts)}
+        if self.motion and self.reference:
+            scores["motion"] = self._motion_scores(self.motion, tokens, mask, trained, None)
+        return self.fuse(scores, trained)
 
     def _motion_scores(
         self, motion: MotionHead, tokens: Tensor, mask: Tensor, candidates: Candidates, measured: Tensor | None
     ) -> Tensor:
         """The head's posterior over training classes; what they know of claims is in it, learned from own sentences."""
-        bank, head = candidates.motion, motion.embed(tokens, mask)
+        bank = candidates.motion
         if bank is None or self.reference is None:
             raise ValueError("the motion score needs motion sentences and reference clips")
         if self.trained_on(candidates):
-            similarity = head @ bank.embeddings.T
-            return class_log_probabilities(similarity, bank.classes, len(bank.names), motion.temperature)
+            return motion.log_probabilities(tokens, mask, bank)
         if measured is None:
             raise ValueError("the motion score of actions that were never trained needs what was measured of the clips")
         key = bank.names, bank.texts
         if key not in self._unseen_motion:
-            self._unseen_motion[key] = UnseenMotion(bank, self.reference, self._trained(candidates))
+            self._unseen_motion[key] = UnseenMotion(bank, self.reference, self._trained(candidates), self.classes)
+        head = motion.embed(tokens, mask)
         return self._unseen_motion[key].log_probabilities(head, measured, motion.temperature).to(self.device)
 
     def fuse(self, scores: Mapping[str, Tensor], candidates: Candidates) -> Tensor:
@@ -248,36 +249,36 @@ class Sugar(nn.Module):
         return fuse_sides(parts, self._trained(candidates), fitted, self.config.unseen_weights.fusion(parts))
 
     @torch.no_grad()
-    def describe(self, batch: ClipBatch, names: Sequence[str], labels: Sequence[str] | None) -> list[str]:
+    def describe(
+        self,
+        batch: ClipBatch,
+        candidates: Candidates,
+        labels: Sequence[str] | None,
+        measured: Tensor | None = None,
+    ) -> list[str]:
         """What the LLM says of each clip after its recognised label; empty texts without an LLM.
 
         Args:
             labels: the recognised names; None: the LLM answers freely, ``{label}. {description}``.
+            measured: as for `score`.
         """
         if self.language is None or self.bridge is None:
             return [""] * len(batch)
         joints, frames = view_joints(batch, self.layout, self.config.views[0], self.config.frames)
         tokens, mask = self.encoder(joints, batch.persons, frames)
-        action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
-        told = self.tell(tokens, mask, batch.persons)
+        heard = ("text", "motion") if self.words is not None else ()
+        scores = self._score_view(batch, self.config.views[0], candidates, heard, measured)
+        action, action_mask = self._action_tokens(tokens, mask, candidates, scores)
+        told, names = self.tell(tokens, mask, batch.persons), candidates.names
         if labels is None:
             return self.language.generate(action, names, action_mask=action_mask, told=told)
         return self.language.describe(action, names, labels, action_mask=action_mask, told=told)
 
-    @torch.no_grad()
     def tell(self, tokens: Tensor, mask: Tensor, persons: Tensor) -> Sequence[str] | None:
-        """What the motion head is sure of, in words, for the LLM's prompt; None without a motion head.
-
-        Args:
-            tokens, mask: the encoder's output.
-            persons: ``[B, M]`` who is there: of one person nothing is told that takes two.
-        """
+        """What the LLM is told of encoded clips in words (`tell_claims`); None without a motion head."""
         if self.motion is None or self.reference is None or not self.config.language.told:
             return None
-        sure = self.motion.claim_probabilities(tokens, mask).cpu().numpy()
-        alone = persons.cpu().numpy().sum(axis=1) < 2
-        sure[np.ix_(alone, TAKES_TWO)] = -1
-        return tell_all(sure, self.reference.rates.cpu().numpy())
+        return tell_claims(self.motion, self.reference, tokens, mask, persons)
 
     def recognize_all(
         self,
@@ -290,21 +291,16 @@ class Sugar(nn.Module):
         names = chosen.names
         self.eval()
         batch = batch_clips(clips, self.config.preprocess, self.layout).to(self.device)
-        scores = self.score(batch, chosen, measured=None if self.trained_on(chosen) else measure_clips(clips))
+        measured = None if self.trained_on(chosen) else measure_clips(clips)
+        scores = self.score(batch, chosen, measured=measured)
         probabilities = {name: table.exp().cpu() for name, table in scores.items()}
         probabilities["fused"] = self.fuse(scores, chosen)
         best = [names[int(i)] for i in probabilities["fused"].argmax(dim=1)]
-        descriptions = self.describe(batch, names, best)
-        found = []
-        for row, clip in enumerate(clips):
-            facts = measure(clip)
-            ranked = sorted(zip(names, probabilities["fused"][row].tolist(), strict=True), key=lambda p: -p[1])
-            by_scorer = {
-                scorer: dict(zip(names, table[row].tolist(), strict=True)) for scorer, table in probabilities.items()
-            }
-            said, claims = descriptions[row], check_claims(descriptions[row], facts)
-            found.append(Recognition(clip.clip_id, best[row], ranked, by_scorer, said, own_text(facts), claims))
-        return found
+        descriptions = self.describe(batch, chosen, best, measured)
+        return [
+            Recognition.of(clip, names, {scorer: table[row] for scorer, table in probabilities.items()}, said)
+            for row, (clip, said) in enumerate(zip(clips, descriptions, strict=True))
+        ]
 
     def recognize(
         self, clip: SkeletonClip, candidates: Sequence[str] | None = None, pack: KnowledgePack | None = None
@@ -340,6 +336,8 @@ class Sugar(nn.Module):
             save_module(self.baseline, folder / "baseline.safetensors")
         if self.bridge is not None and self.language is not None:
             save_module(self.bridge, folder / "bridge.safetensors")
+            if self.words is not None:
+                save_module(self.words, folder / WORDS_FILE)
             if self.config.language.lora:
                 self.language.save_adapter(folder / "adapter")
         if self.fusion is not None:
@@ -391,6 +389,8 @@ class Sugar(nn.Module):
         if "language" in described["parts"]:
             bridge, language = model.add_language()
             load_module(bridge, folder / "bridge.safetensors")
+            if model.words is not None:
+                load_module(model.words, folder / WORDS_FILE)
             if config.language.lora:
                 language.load_adapter(folder / "adapter")
             verify_base(language, folder / "environment.json")

@@ -5,10 +5,11 @@ from typing import Literal
 
 from sugar.datasets.augment import AugmentConfig
 from sugar.datasets.protocols import ValidationConfig
-from sugar.models.sugar import ModelConfig
+from sugar.models.config import ModelConfig
 from sugar.training.engine import LoopConfig
 from sugar.training.instruct import ListConfig
 from sugar.training.optimisation import OptimisationConfig
+from sugar.training.text_only import TextOnlyConfig
 
 StageName = Literal["represent", "baseline", "instruct"]
 
@@ -68,6 +69,8 @@ class InstructConfig(StageConfig):
     """How candidate lists are drawn."""
     own_sentences: bool = True
     """The LLM also learns to say what the joints of each clip show; off: descriptions of the class alone."""
+    text_only: TextOnlyConfig = field(default_factory=TextOnlyConfig)
+    """Texts in place of clips."""
     held_out_descriptions: int = 1
     """So many of each class's descriptions are kept from training: the references of `sugar eval`."""
 

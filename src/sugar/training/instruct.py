@@ -19,6 +19,7 @@ from sugar.models.language import LanguageModel
 from sugar.skeleton.layout import JointLayout
 from sugar.training.engine import Objective
 from sugar.training.guard import UnseenGuard
+from sugar.training.soft_word_task import SoftWordTask
 
 _ROW_OF = {claim: row for row, claim in enumerate(all_claims())}
 
@@ -65,6 +66,7 @@ class InstructObjective(Objective):
         own: own sentences of the training clips, said after the description of the class; None: that one alone.
         tell: what the prompt says of encoded clips beside their action tokens (`Sugar.tell`).
         guard: what must not reach the LLM.
+        soft: soft words of the candidates beside the bridge's tokens; None: there are none.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class InstructObjective(Objective):
         tell: Callable[[Tensor, Tensor, Tensor], Sequence[str] | None] = lambda tokens, mask, persons: None,
         guard: UnseenGuard | None = None,
         of_clips: Mapping[int, str] | None = None,
+        soft: SoftWordTask | None = None,
     ) -> None:
         super().__init__()
         self.guard = guard or UnseenGuard()
@@ -92,7 +95,7 @@ class InstructObjective(Objective):
         self.encoder, self.bridge, self.language = encoder.requires_grad_(False), bridge, language
         self.names, self.descriptions = list(names), [list(d) for d in descriptions]
         self.layout, self.augmentation, self.frames, self.lists = layout, augmentation, frames, lists
-        self.own, self.tell = own, tell
+        self.own, self.tell, self.soft = own, tell, soft
         self.rates = np.zeros(0) if own is None else own.rates().numpy()
 
     def train(self, mode: bool = True) -> "InstructObjective":
@@ -120,6 +123,13 @@ class InstructObjective(Objective):
             descriptions = [f"{text} {fact}".strip() for text, fact in zip(descriptions, facts, strict=True)]
         labels = [self.names[label] for label in batch.labels.tolist()]
         action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
+        if self.soft is not None:
+            belief = self.soft.of_clips(tokens, mask, candidates, generator)
+            texts = self.soft.of_texts(len(labels), size, generator)
+            action, action_mask = self.soft.join(action, action_mask, torch.cat([belief, texts.belief.to(belief)]))
+            candidates, labels = [*candidates, *texts.candidates], [*labels, *texts.labels]
+            descriptions = [*descriptions, *texts.descriptions]
+            told = None if told is None else [*told, *[""] * len(texts.labels)]
         return self.language.loss(action, candidates, labels, descriptions, action_mask, told), {}
 
     def _true_facts(self, truth: NDArray[np.int8], told: Sequence[str] | None) -> Sequence[str]:

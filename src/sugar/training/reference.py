@@ -6,6 +6,8 @@ from torch import Tensor
 
 from sugar.evaluation.zeroshot import PseudoUnseen, choose_constant
 from sugar.models.claim_matching import ClaimMatcher, fit_claims
+from sugar.models.generalised import constant_of, lead
+from sugar.models.motion import TOLERANCE
 
 DRAWS = 12
 """Of pseudo-unseen classes, a third of the trained ones each."""
@@ -13,11 +15,11 @@ FEWEST = 4
 """Trained classes without which there are no pseudo-unseen ones."""
 
 
-def fit_bias(measured: Tensor, labels: Tensor, profiles: Tensor, people: Tensor, *, seed: int) -> Tensor:
-    """By how much the claims' scores of trained classes are too high beside those of others.
+def fit_tolerance(measured: Tensor, labels: Tensor, profiles: Tensor, people: Tensor, *, seed: int) -> Tensor:
+    """How many deviations below training clips a clip of a trained class may be (`models.generalised`).
 
     Some trained classes at a time are taken for unseen: what claims teach is learned anew without them from half of
-    the people, and the constant is that of the best harmonic mean on the others.
+    the people, and the tolerance is that of the best harmonic mean on the others.
 
     Args:
         measured, labels, profiles: as of `fit_claims`.
@@ -28,7 +30,7 @@ def fit_bias(measured: Tensor, labels: Tensor, profiles: Tensor, people: Tensor,
     """
     size = len(profiles)
     if size < FEWEST:
-        return torch.tensor(0.0)
+        return torch.tensor(TOLERANCE)
     _, person = people.unique(return_inverse=True)
     half = (person if person.any() else torch.arange(len(labels))) % 2 == 0
     rng = np.random.default_rng(seed)
@@ -39,7 +41,10 @@ def fit_bias(measured: Tensor, labels: Tensor, profiles: Tensor, people: Tensor,
         seen[rng.choice(size, max(2, size // 3), replace=False)] = False
         learned = fits & seen[labels]
         number = seen.cumsum(0) - 1
-        reference = fit_claims(measured[learned], number[labels[learned]], profiles[seen])
-        scores = ClaimMatcher(reference, profiles).scores(measured[~fits])
+        matcher = ClaimMatcher(fit_claims(measured[learned], number[labels[learned]], profiles[seen]), profiles)
+        # In units of the training clips' leads, the constant of every draw is the same.
+        leads = lead(matcher.known, seen)
+        deviation = leads.std(correction=0).clamp(min=1e-6)
+        scores = (matcher.scores(measured[~fits]) - constant_of(leads, 0.0) * seen) / deviation
         draws.append(PseudoUnseen(scores.double().numpy(), labels[~fits].numpy(), seen.numpy()))
-    return torch.tensor(choose_constant(draws))
+    return torch.tensor(-choose_constant(draws))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from rich.console import Console
 from rich.progress import track
 
@@ -29,18 +30,20 @@ from sugar.models.motion import REFERENCE_CLIPS, MotionReference
 from sugar.models.sugar import FUSED_SCORERS, Sugar
 from sugar.training.baseline import BaselineObjective
 from sugar.training.config import RunConfig, StageConfig
+from sugar.training.descriptions import training_descriptions
 from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
-from sugar.training.reference import fit_bias
+from sugar.training.reference import fit_tolerance
 from sugar.training.represent import MotionTask, RepresentObjective
+from sugar.training.soft_word_task import SoftWordTask
+from sugar.training.text_only import build_text_only
 from sugar.training.texts import (
     check_descriptions,
     knowledge_bank,
     motion_sentence_bank,
     read_clip_descriptions,
-    training_descriptions,
 )
 
 
@@ -191,6 +194,7 @@ class Run:
         stage = self.config.instruct
         self._seed("instruct")
         bridge, language = self.model.add_language()
+        self.model.to(PartialState().device)  # stage 1 may come from a file, and what it says of clips is read here
         before = language.base_hash()
         objective = InstructObjective(
             encoder=self.model.encoder,
@@ -206,6 +210,7 @@ class Run:
             tell=self.model.tell,
             guard=self.guard,
             of_clips={i: self.clip_descriptions[i] for i in self.split.train.tolist() if i in self.clip_descriptions},
+            soft=self._soft_words(),
         )
         self._fit(objective, stage, "instruct", self._validation("llm"))
         after = language.base_hash()
@@ -213,6 +218,31 @@ class Run:
             raise RuntimeError("the LLM's pre-trained weights changed in training")
         llm = {"name": self.config.model.language.name, "revision": self.config.model.language.revision}
         self.record["llm"] = llm | {"hash_before": before, "hash_after": after}
+
+    def _soft_words(self) -> SoftWordTask | None:
+        """How the LLM learns to read the candidates' names, where the config wants it."""
+        model, stage = self.model, self.config.instruct
+        if model.words is None or model.language is None:
+            return None
+        texts = None
+        if stage.text_only.share > 0:
+            texts = build_text_only(
+                stage.text_only,
+                pack=self.pack,
+                classes=self.classes,
+                unseen=self.split.unseen,
+                held_out=stage.held_out_descriptions,
+                encoder=self.config.model.text_encoder,
+                guard=self.guard,
+            )
+        return SoftWordTask(
+            model.words,
+            model.language,
+            classes=self.classes,
+            believe=model.belief,
+            texts=texts,
+            share=stage.text_only.share,
+        )
 
     def finish(self) -> Sugar:
         """Choose the fusion's weights on validation clips and write the run folder."""
@@ -281,8 +311,10 @@ class Run:
         labels = torch.from_numpy(self.store.labels[chosen].astype(np.int64))
         measured = self.own_sentences.measurements(chosen.tolist())
         people = torch.from_numpy(self.store.column("subject")[chosen].astype(np.int64))
-        bias = fit_bias(measured, labels, profiles, people, seed=stable_seed(self.config.seed, "pseudo-unseen"))
-        return MotionReference(head, self.own_sentences.rates(), fit_claims(measured, labels, profiles), bias)
+        seed = stable_seed(self.config.seed, "pseudo-unseen")
+        tolerance = fit_tolerance(measured, labels, profiles, people, seed=seed)
+        claims = fit_claims(measured, labels, profiles)
+        return MotionReference(head, self.own_sentences.rates(), claims, tolerance, labels)
 
     def _seed(self, part: str) -> None:
         torch.manual_seed(stable_seed(self.config.seed, "init", part))
@@ -301,6 +333,10 @@ def check_named(config: RunConfig) -> None:
     ):
         if not value:
             raise InputError(f"{flag} is not given; name one, such as {example}")
+    if config.instruct.text_only.share > 0 and not config.model.soft_words:
+        raise InputError(
+            "instruct.text_only.share needs soft words, through which texts reach the LLM: model.soft_words true"
+        )
 
 
 def read_environment(run: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, TextEncoder, load_text_encoder
-from sugar.knowledge.pack import ClassKnowledge, KnowledgePack
+from sugar.knowledge.pack import KnowledgePack
 from sugar.training.config import KnowledgeConfig, RunConfig
 
 
@@ -60,16 +60,6 @@ def motion_sentence_bank(
         return build_bank(pack, classes, encoder, ("motion_sentence",))
     encoder = load_text_encoder(config.model.text_encoder)
     return build_bank(pack, classes, encoder, ("motion_sentence",), EmbeddingCache())
-
-
-def training_descriptions(entry: ClassKnowledge, held_out: int) -> tuple[str, ...]:
-    """The descriptions that the LLM learns from: all but the last ``held_out``, and at least one."""
-    return entry.descriptions[: max(1, len(entry.descriptions) - held_out)]
-
-
-def reference_descriptions(entry: ClassKnowledge, held_out: int) -> tuple[str, ...]:
-    """The others; all where none is held out."""
-    return entry.descriptions[max(1, len(entry.descriptions) - held_out) :] or entry.descriptions
 
 
 def read_clip_descriptions(config: KnowledgeConfig, store: Store) -> dict[int, str]:

@@ -1,0 +1,42 @@
+"""What a model is made of."""
+
+from dataclasses import dataclass, field
+
+from sugar.datasets.batches import PreprocessConfig
+from sugar.datasets.views import View
+from sugar.knowledge.embed import TextEncoderConfig
+from sugar.models.alignment import AlignmentConfig
+from sugar.models.bridges import BridgeConfig
+from sugar.models.encoders.build import EncoderConfig
+from sugar.models.fusion import UnseenWeights
+from sugar.models.llm_weights import LanguageConfig
+from sugar.models.motion import MotionConfig
+
+
+@dataclass
+class ModelConfig:
+    """What the model is made of; with the weights it is all that recognition needs."""
+
+    frames: int = 52
+    """Every clip is resampled to so many frames; 0 keeps each clip's own length."""
+    views: tuple[View, ...] = (View(),)
+    """Looks at a clip in recognition, whose probabilities are averaged."""
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    """What is done to every clip before anything else."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """The skeleton encoder."""
+    text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    """The frozen text encoder."""
+    alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
+    """Stage 1's contrast."""
+    motion: MotionConfig = field(default_factory=MotionConfig)
+    """The motion head and its sentences."""
+    bridge: BridgeConfig = field(default_factory=BridgeConfig)
+    """From encoder tokens to LLM tokens."""
+    language: LanguageConfig = field(default_factory=LanguageConfig)
+    """The LLM; no name: the model recognises without one."""
+    soft_words: bool = False
+    """The LLM also reads the candidates' names, blended by what the other scorers make of the clip (`SoftWords`):
+    without them it cannot name actions that were never trained."""
+    unseen_weights: UnseenWeights = field(default_factory=UnseenWeights)
+    """How the scorers are weighed for classes that were never trained."""

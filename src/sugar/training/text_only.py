@@ -1,0 +1,129 @@
+"""Text-only training: a knowledge text takes the place of a clip, so that the LLM learns names of which it saw none.
+
+The text is compared with the other texts of the candidates; how alike they are stands for what the other scorers would
+make of a clip (`SoftWords`). Names and texts of unseen classes stay out unless the config asks for them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sugar.datasets.overlap import overlapping
+from sugar.knowledge.bank import TextBank, build_bank
+from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_encoder
+from sugar.knowledge.pack import KnowledgePack, load_pack
+from sugar.training.descriptions import training_descriptions
+from sugar.training.guard import UnseenGuard
+
+_SHARPNESS = (2.0, 8.0)
+"""Range of the factor on standardised similarities: from doubtful to nearly certain."""
+
+
+@dataclass
+class TextOnlyConfig:
+    """Texts in place of clips in stage 2; needs `model.soft_words`."""
+
+    share: float = 0.0
+    """Texts for each clip; 0: none."""
+    packs: tuple[str, ...] = ()
+    """Knowledge packs whose actions join those of the training classes, without those that mean an unseen class."""
+    apart_from: tuple[str, ...] = ()
+    """Packs of data sets that the model will be tried on: actions that mean one of theirs are left out."""
+    unseen: bool = False
+    """Names and texts of the protocol's unseen classes join too: no clip of them, but what they are called."""
+
+
+@dataclass(frozen=True)
+class TextSamples:
+    """Samples without clips: their lists, true names, descriptions, and ``belief`` ``[B, names]``."""
+
+    candidates: list[list[str]]
+    labels: list[str]
+    descriptions: list[str]
+    belief: Tensor
+
+
+class TextOnly:
+    """Draws samples of the actions of a bank.
+
+    Args:
+        bank: knowledge texts of the actions, at least two each.
+        descriptions: of each action, what the LLM learns to say.
+    """
+
+    def __init__(self, bank: TextBank, descriptions: Sequence[Sequence[str]]) -> None:
+        self.names, self.descriptions = bank.names, [list(texts) for texts in descriptions]
+        self.rows = [(bank.classes == k).nonzero().flatten() for k in range(len(bank.names))]
+        self.embeddings = bank.embeddings.cpu()
+        self.sums = torch.stack([self.embeddings[rows].sum(dim=0) for rows in self.rows])
+
+    def draw(self, count: int, size: int, generator: torch.Generator) -> TextSamples:
+        """``count`` samples with lists of ``size`` names."""
+        lists, labels, said = [], [], []
+        belief = torch.zeros(count, len(self.names))
+        for row in range(count):
+            chosen = torch.randperm(len(self.names), generator=generator)[:size]
+            truth = int(chosen[0])
+            belief[row, chosen] = self._belief(truth, chosen, generator)
+            order = torch.randperm(len(chosen), generator=generator)
+            lists.append([self.names[int(k)] for k in chosen[order]])
+            labels.append(self.names[truth])
+            said.append(_one(self.descriptions[truth], generator))
+        return TextSamples(lists, labels, said, belief)
+
+    def _belief(self, truth: int, chosen: Tensor, generator: torch.Generator) -> Tensor:
+        """How probable one text of ``truth`` makes each of ``chosen``; the text itself does not count for its own."""
+        rows = self.rows[truth]
+        text = self.embeddings[int(rows[int(torch.randint(len(rows), (1,), generator=generator))])]
+        others = self.sums[chosen].clone()
+        others[0] -= text
+        similarity = torch.cosine_similarity(others, text[None])  # no matrix product: mixed precision would round it
+        low, high = _SHARPNESS
+        sharpness = low + (high - low) * torch.rand((), generator=generator)
+        spread = similarity.std(correction=0).clamp(min=1e-3)
+        return (sharpness * (similarity - similarity.mean()) / spread).softmax(dim=0)
+
+
+def build_text_only(
+    config: TextOnlyConfig,
+    *,
+    pack: KnowledgePack,
+    classes: Sequence[str],
+    unseen: Sequence[str],
+    held_out: int,
+    encoder: TextEncoderConfig,
+    guard: UnseenGuard,
+) -> TextOnly:
+    """The actions that a run learns by texts alone.
+
+    Args:
+        pack: of the data set; all ``classes`` are trained, those ``unseen`` are not.
+        held_out: so many descriptions of each trained class are kept for evaluation; of an unseen class all.
+        guard: what must not be among them; with ``config.unseen`` names and texts may be.
+
+    Raises:
+        InputError: a pack is not there or damaged.
+        UnseenLeak: an error of ours.
+    """
+    entries = {name: pack[name] for name in classes}
+    if config.unseen:
+        entries |= {name: pack[name] for name in unseen if name in pack}
+    apart = [*unseen, *(name for other in config.apart_from for name in load_pack(other).names)]
+    for entry in (entry for other in config.packs for entry in load_pack(other).classes):
+        if not overlapping([entry.name], [*entries, *apart]):
+            entries[entry.name] = entry
+    if not config.unseen:
+        guard.check_names("text-only training", entries)
+    together = replace(pack, classes=tuple(entries.values()))
+    bank = build_bank(together, together.names, load_text_encoder(encoder), ("motion", "visual"), EmbeddingCache())
+    descriptions = [training_descriptions(entry, held_out) for entry in entries.values()]
+    if not config.unseen:
+        for texts in (bank.texts, *descriptions):
+            guard.check_texts("text-only training", texts)
+    return TextOnly(bank, descriptions)
+
+
+def _one(texts: Sequence[str], generator: torch.Generator) -> str:
+    return texts[int(torch.randint(len(texts), (1,), generator=generator))] if texts else ""
