@@ -111,6 +111,9 @@ class BridgeConfig:
     """Attention heads; a divisor of channels; not used by linear"""
     segment_length: int = 4
     """Encoder tokens in a segment; used by tqp"""
+    carry: Literal["queries", "gated"] = "queries"
+    """What a segment hands on to the next; used by tqp. queries: what the layers made of the query, the paper's;
+    gated: a mean of what all segments told, with learned gates (`GatedMemory`), for sequences of many segments"""
     dropout: float = 0.1
     """Dropout of attention and residual branches; not used by linear"""
 
@@ -127,6 +130,7 @@ class BridgeConfig:
                     segment_length=self.segment_length,
                     out_channels=out_channels,
                     dropout=self.dropout,
+                    carry=self.carry,
                 )
             case "linear":
                 return LinearBridge(in_channels=in_channels, out_channels=out_channels)

@@ -5,6 +5,7 @@ bridges it is compared with, in `sugar.models.bridges`.
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -98,12 +99,47 @@ class TokenReader(nn.Module):
         return memory + positions.to(memory.dtype)
 
 
+class GatedMemory(nn.Module):
+    """What a long sequence has told so far, per query and channel: a weighted mean of what its segments told.
+
+    A state that is handed on as the next query grows with every segment, and no segment is read as the first was. Here
+    a write gate weighs what each segment told, by its content, and a keep gate forgets what came before, as in an mLSTM
+    (arXiv 2405.04517). At first all segments weigh the same, the keep gates of the channels span 2 to 1,000 segments
+    (arXiv 1804.11188), and the query of a segment does not depend on those before.
+
+    The state is numerator and weight of the mean, ``[B, Q, 2 C]``, zero before the first segment.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.gates = nn.Linear(channels, 2 * channels)
+        self.query = nn.Linear(channels, channels, bias=False)
+        with torch.no_grad():
+            self.gates.weight.zero_()
+            self.gates.bias.zero_()
+            self.gates.bias[channels:] = (torch.logspace(math.log10(2), 3, channels) - 1).log()
+            self.query.weight.zero_()
+
+    def read(self, state: Tensor) -> Tensor:
+        """The mean, ``[B, Q, C]``; zero before the first segment."""
+        total, weight = state.chunk(2, dim=-1)
+        return total / weight.clamp_min(1e-6)
+
+    def write(self, state: Tensor, told: Tensor) -> Tensor:
+        """The state after a segment that told ``[B, Q, C]``."""
+        write, keep = self.gates(self.norm(told)).chunk(2, dim=-1)
+        weight = (4 * torch.tanh(write / 4)).exp()  # 1/55 to 55: no segment may silence all others for good
+        return torch.sigmoid(keep).repeat(1, 1, 2) * state + torch.cat([weight * told, weight], dim=-1)
+
+
 class TemporalQueryProjection(nn.Module):
     """A long token sequence ``[B, L, in_channels]`` -> ``num_queries`` tokens ``[B, Q, out_channels]``.
 
     The sequence is cut into segments of ``segment_length`` tokens. One stack of Q-Former layers, shared by
     all segments, reads them in order; its output on one segment is the query for the next. The layers are
-    residual, so the state carries on from query to query. The first query is learned.
+    residual, so the state carries on from query to query. The first query is learned. With ``carry`` "gated" a
+    `GatedMemory` is carried on instead.
 
     Memory in inference is that of one segment, however long the sequence.
     """
@@ -119,6 +155,7 @@ class TemporalQueryProjection(nn.Module):
         segment_length: int,
         out_channels: int,
         dropout: float = 0.0,
+        carry: Literal["queries", "gated"] = "queries",
     ) -> None:
         super().__init__()
         if min(num_queries, num_layers, segment_length) < 1:
@@ -129,18 +166,21 @@ class TemporalQueryProjection(nn.Module):
         self.layers = nn.ModuleList(
             QFormerLayer(channels=channels, num_heads=num_heads, dropout=dropout) for _ in range(num_layers)
         )
+        self.carried = GatedMemory(channels) if carry == "gated" else None
         self.norm = nn.LayerNorm(channels)
         self.out = nn.Linear(channels, out_channels)
 
     def initial_state(self, batch: int) -> Tensor:
-        """The learned first query for ``batch`` samples, ``[B, Q, C]``."""
+        """What to begin with for ``batch`` samples: the learned query ``[B, Q, C]``, or an empty memory."""
+        if self.carried is not None:
+            return self.queries.new_zeros(batch, self.queries.shape[0], 2 * self.queries.shape[1])
         return self.queries.expand(batch, -1, -1)
 
     def step(self, state: Tensor, segment: Tensor, mask: Tensor) -> Tensor:
         """Read one segment.
 
         Args:
-            state: ``[B, Q, C]``, from `initial_state` or the step before.
+            state: from `initial_state` or the step before.
             segment: ``[B, S, in_channels]``, S at most ``segment_length``; the last one may be shorter.
             mask: ``[B, S]`` bool, True at real tokens. A sample without any keeps its state.
 
@@ -153,14 +193,15 @@ class TemporalQueryProjection(nn.Module):
         # Softmax over nothing is NaN: a sample without tokens attends to the padding and is then put back.
         readable = mask | ~present
         memory = self.reader(segment)
-        queries = state
+        queries = state if self.carried is None else self.queries + self.carried.query(self.carried.read(state))
         for layer in self.layers:
             queries = layer(queries, memory, readable)
-        return torch.where(present[:, :, None], queries, state)
+        after = queries if self.carried is None else self.carried.write(state, queries)
+        return torch.where(present[:, :, None], after, state)
 
     def project(self, state: Tensor) -> Tensor:
         """The state in the LLM's width, ``[B, Q, out_channels]``."""
-        return self.out(self.norm(state))
+        return self.out(self.norm(state if self.carried is None else self.carried.read(state)))
 
     def output_mask(self, mask: Tensor) -> Tensor:
         """Which output tokens count, ``[B, Q]``: all."""
