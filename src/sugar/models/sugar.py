@@ -116,8 +116,6 @@ class Sugar(nn.Module):
     def device(self) -> torch.device:
         return self.alignment.log_temperature.device
 
-    # Recognition
-
     def candidates(self, names: Sequence[str], pack: KnowledgePack | None = None) -> Candidates:
         """Names to choose from with what is known of them.
 
@@ -204,10 +202,12 @@ class Sugar(nn.Module):
             scores: of the scorers that the soft words go by.
         """
         if self.bridge is None or self.language is None:
-            raise ValueError("action tokens need the bridge and the LLM")
+            raise ValueError("no bridge, no LLM")
         action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
         if self.words is None:
             return action, action_mask
+        if not self.trained_on(candidates):  # the bridge was learned by other actions, and would name one of them
+            action_mask = torch.zeros_like(action_mask)
         heard = {name: scores[name] for name in ("text", "motion") if name in scores}
         words, word_mask = self.words(self.fuse(heard, candidates), NameWords.of(candidates.names, self.language))
         return torch.cat([action, words], dim=1), torch.cat([action_mask, word_mask], dim=1)
