@@ -1,5 +1,6 @@
 """Soft words: what the LLM hears of the candidates, and how it learns to read them from texts alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from word_encoder import WordEncoder
 
 import sugar.training.text_only
 from sugar.config import parse_config
+from sugar.datasets.overlap import overlapping
 from sugar.datasets.store import write_store
 from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
@@ -21,8 +23,9 @@ from sugar.models.sugar import Sugar
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
 from sugar.training.guard import UnseenGuard, UnseenLeak
+from sugar.training.made_up_names import MadeUpNames, make_up_names, words_of
 from sugar.training.run import train
-from sugar.training.soft_word_task import SoftWordTask
+from sugar.training.soft_word_task import SoftWordTask, TextSource
 from sugar.training.text_only import TextOnly, TextOnlyConfig, build_text_only
 
 PACK = load_pack("nw_ucla")
@@ -46,10 +49,11 @@ def test_doubt_blends_the_words_and_goes_as_far_as_the_longest_name() -> None:
     names = NameWords.of(("sit", "stand up"), language)
     tokens, mask = SoftWords(language.width)(torch.tensor([[0.25, 0.75]]), names)
     assert mask.sum() == len(language.prompts.label("stand up"))
-    torch.testing.assert_close(tokens[0], 0.25 * names.embeddings[0] + 0.75 * names.embeddings[1])
+    sure = 0.75**4 / (0.75**4 + 0.25**4)  # the likelier stands out
+    torch.testing.assert_close(tokens[0], (1 - sure) * names.embeddings[0] + sure * names.embeddings[1])
 
 
-def make_task(share: float = 0.0, texts: TextOnly | None = None) -> SoftWordTask:
+def make_task(sources: Sequence[tuple[TextSource, float]] = ()) -> SoftWordTask:
     torch.manual_seed(0)
     language = make_model()
     return SoftWordTask(
@@ -57,8 +61,7 @@ def make_task(share: float = 0.0, texts: TextOnly | None = None) -> SoftWordTask
         language,
         classes=NAMES[:4],
         believe=lambda tokens, mask: torch.tensor([0.1, 0.2, 0.3, 0.4]).expand(len(tokens), -1),
-        texts=texts,
-        share=share,
+        sources=sources,
     )
 
 
@@ -103,6 +106,57 @@ def test_texts_come_without_tokens_of_the_bridge() -> None:
     assert mask[:2, :3].all()
     assert not mask[2, :3].any()
     assert mask[2].sum() == len(NAMES[2]) + 1  # bytes, and the full stop
+
+
+def test_made_up_names_come_in_families_that_differ_in_a_word_and_mean_no_unseen_action() -> None:
+    names = make_up_names(TextOnlyConfig(), pack=PACK, classes=SEEN, unseen=UNSEEN, seed=0).names
+    assert len(set(names)) == len(names) >= 600
+    for start in range(0, len(names), 3):
+        split = [name.split() for name in names[start : start + 3]]
+        assert len({len(words) for words in split}) == 1
+        assert sum(len(set(words)) > 1 for words in zip(*split, strict=True)) == 1
+    assert not overlapping(names, UNSEEN)
+    words = set(words_of([text for name in SEEN for text in (*PACK[name].motion, *PACK[name].visual)]))
+    assert {word for name in names for word in name.split()} <= words
+
+
+def test_of_made_up_names_the_likeliest_is_true() -> None:
+    names = MadeUpNames([f"{first} {second}" for first in "abcd" for second in "xyz"])
+    samples = names.draw(100, 5, torch.Generator().manual_seed(0))
+    places = [listed.index(label) for listed, label in zip(samples.candidates, samples.labels, strict=True)]
+    assert all(places.count(place) > 5 for place in range(5))
+    for listed, label, belief in zip(samples.candidates, samples.labels, samples.belief, strict=True):
+        assert {names.names[int(k)] for k in belief.nonzero()} == set(listed)
+        assert label == names.names[int(belief.argmax())]
+        assert len({name[0] for name in listed}) == 2  # a whole family, and two of another
+    assert samples.belief.amax(dim=1).min() < 0.4  # near ties
+    assert samples.belief.amax(dim=1).max() > 0.95  # and certainty
+
+
+def test_samples_of_all_sources_share_one_table_of_names() -> None:
+    made_up = MadeUpNames(["u v", "u w", "u x"])
+    bank = build_bank(PACK, PACK.names, WordEncoder())
+    task = make_task([(TextOnly(bank, [[]] * len(PACK.names)), 0.5), (made_up, 1.0)])
+    names = list(task.position)
+    assert names == [*dict.fromkeys((*NAMES[:4], *PACK.names)), *made_up.names]
+    samples = task.of_texts(4, 3, torch.Generator().manual_seed(0))
+    assert samples.descriptions == [""] * 2 + [None] * 4
+    for listed, belief in zip(samples.candidates, samples.belief, strict=True):
+        assert {names[int(k)] for k in belief.nonzero()} <= set(listed)
+
+
+def test_after_a_made_up_name_nothing_is_learned() -> None:
+    language = make_model().eval()
+    action, lists, names = torch.zeros(2, 1, 32), [list(NAMES[:2])] * 2, list(NAMES[:2])
+
+    @torch.no_grad()
+    def loss(rows: slice, *said: str | None) -> float:
+        return float(language.loss(action[rows], lists[rows], names[rows], said))
+
+    first, second, both = slice(0, 1), slice(1, 2), slice(0, 2)
+    length = [len(language.prompts.label(name)) for name in names]
+    labels = (length[0] * loss(first, None) + length[1] * loss(second, None)) / sum(length)
+    assert loss(both, "it moves", None) == pytest.approx(labels + loss(first, "it moves") - loss(first, None), rel=1e-5)
 
 
 def pool(config: TextOnlyConfig, guard: UnseenGuard | None = None) -> TextOnly:
@@ -165,7 +219,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
         "model": {"frames": 16, "soft_words": True, "motion": {"space": "claims"}},
         "stages": ["represent", "instruct"],
         "represent": {"loop": loop},
-        "instruct": {"loop": loop, "text_only": {"share": 0.5}},
+        "instruct": {"loop": loop, "text_only": {"share": 0.5, "made_up": 0.5}},
     }
     return parse_config(RunConfig, values, where="test")[0]
 

@@ -94,7 +94,7 @@ class LanguageModel(nn.Module):
         action_tokens: Tensor,
         candidates: Sequence[Sequence[str]],
         labels: Sequence[str],
-        descriptions: Sequence[str],
+        descriptions: Sequence[str | None],
         action_mask: Tensor | None = None,
         told: Sequence[str] | None = None,
     ) -> Tensor:
@@ -105,7 +105,7 @@ class LanguageModel(nn.Module):
             action_tokens: ``[B, Q, H]``.
             candidates: B lists, each sample's own, in the order in which its prompt names them.
             labels: B names, each from its list.
-            descriptions: B texts; an empty one leaves the label alone.
+            descriptions: B texts; an empty one leaves the label alone; after None the LLM may say what it likes.
             action_mask: ``[B, Q]`` bool.
             told: B texts that the prompts hold beside the action tokens.
 
@@ -116,7 +116,8 @@ class LanguageModel(nn.Module):
             if label not in names:
                 raise InputError(f"candidates: the true label {label!r} is not in its own list; add it")
         answers = [
-            self.prompts.answer(label, description) for label, description in zip(labels, descriptions, strict=True)
+            self.prompts.answer(label, description or "")
+            for label, description in zip(labels, descriptions, strict=True)
         ]
         tokens = self.prompts.batch(candidates, answers, num_queries=action_tokens.shape[1], told=told)
         inputs = self._embed(tokens.ids, tokens.mask, tokens.is_action, action_tokens, action_mask)
@@ -133,12 +134,13 @@ class LanguageModel(nn.Module):
         losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
         is_label = torch.zeros(targets.shape, dtype=torch.bool)
         is_rest = torch.zeros(targets.shape, dtype=torch.bool)
-        for row, (label, answer) in enumerate(zip(labels, answers, strict=True)):
+        for row, (label, said, answer) in enumerate(zip(labels, descriptions, answers, strict=True)):
             start = longest - len(answer)
             described = start + len(self.prompts.label(label))
             is_label[row, start:described] = True
-            is_rest[row, described:] = True
-        of_label, of_rest = (losses[part.flatten().to(losses.device)].mean() for part in (is_label, is_rest))
+            is_rest[row, described:] = said is not None
+        parts = (losses[part.flatten().to(losses.device)] for part in (is_label, is_rest))
+        of_label, of_rest = (part.sum() / max(1, len(part)) for part in parts)
         return self.config.label_share * of_label + (1 - self.config.label_share) * of_rest
 
     def trie(self, candidates: Sequence[str]) -> TokenTrie:

@@ -2,17 +2,21 @@
 
 A clip of an action that was never trained says nothing in the tokens of the bridge that the LLM has learned to read.
 What the other scorers make of it can be said in words that the LLM has known since its pre-training: the j-th soft
-word is the mean of the embeddings of the candidates' j-th words, weighed by the candidates' probabilities. It is the
-projection of a clip onto a memory of texts (DeCap; Li et al., ICLR 2023), with the LLM's own embeddings as the memory,
-so that it can be trained by texts alone (`sugar.training.text_only`) and needs no training for a new name.
+word is the mean of the embeddings of the candidates' j-th words, weighed by the candidates' sharpened probabilities.
+It is the projection of a clip onto a memory of texts (DeCap; Li et al., ICLR 2023), with the LLM's own embeddings as
+the memory, so that it can be trained by texts alone (`sugar.training.text_only`) and needs no training for a new name.
 """
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sugar.models.language import LanguageModel
+
+_SHARPNESS = 4.0
+"""Power of the probabilities: in the mean of many names' words the likeliest name is lost unless it stands out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +62,7 @@ class SoftWords(nn.Module):
         Args:
             probabilities: ``[B, K]``; 0 for names that are not in a sample's list.
         """
-        probabilities = probabilities.to(names.embeddings)
+        probabilities = F.normalize(probabilities.to(names.embeddings) ** _SHARPNESS, p=1, dim=1)
         blended = torch.einsum("bk,kwh->bwh", probabilities, names.embeddings)
         longest = (names.lengths * (probabilities > 0)).amax(dim=1)
         mask = torch.arange(blended.shape[1], device=longest.device) < longest[:, None]

@@ -35,9 +35,10 @@ from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
+from sugar.training.made_up_names import make_up_names
 from sugar.training.reference import fit_tolerance
 from sugar.training.represent import MotionTask, RepresentObjective
-from sugar.training.soft_word_task import SoftWordTask
+from sugar.training.soft_word_task import SoftWordTask, TextSource
 from sugar.training.text_only import build_text_only
 from sugar.training.texts import (
     check_descriptions,
@@ -224,7 +225,7 @@ class Run:
         model, stage = self.model, self.config.instruct
         if model.words is None or model.language is None:
             return None
-        texts = None
+        sources: list[tuple[TextSource, float]] = []
         if stage.text_only.share > 0:
             texts = build_text_only(
                 stage.text_only,
@@ -235,14 +236,14 @@ class Run:
                 encoder=self.config.model.text_encoder,
                 guard=self.guard,
             )
-        return SoftWordTask(
-            model.words,
-            model.language,
-            classes=self.classes,
-            believe=model.belief,
-            texts=texts,
-            share=stage.text_only.share,
-        )
+            sources.append((texts, stage.text_only.share))
+        if stage.text_only.made_up > 0:
+            made_up = make_up_names(
+                stage.text_only, pack=self.pack, classes=self.classes, unseen=self.split.unseen, seed=self.config.seed
+            )
+            self.guard.check_names("made-up names", made_up.names)
+            sources.append((made_up, stage.text_only.made_up))
+        return SoftWordTask(model.words, model.language, classes=self.classes, believe=model.belief, sources=sources)
 
     def finish(self) -> Sugar:
         """Choose the fusion's weights on validation clips and write the run folder."""
@@ -333,9 +334,10 @@ def check_named(config: RunConfig) -> None:
     ):
         if not value:
             raise InputError(f"{flag} is not given; name one, such as {example}")
-    if config.instruct.text_only.share > 0 and not config.model.soft_words:
+    texts = config.instruct.text_only
+    if max(texts.share, texts.made_up) > 0 and not config.model.soft_words:
         raise InputError(
-            "instruct.text_only.share needs soft words, through which texts reach the LLM: model.soft_words true"
+            "instruct.text_only needs soft words, through which the LLM hears of texts: set model.soft_words true"
         )
 
 

@@ -1,16 +1,27 @@
 """Soft words in stage 2: of clips by what the other scorers believe, of texts without any clip."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from sugar.models.language import LanguageModel
 from sugar.models.soft_words import NameWords, SoftWords
-from sugar.training.text_only import TextOnly, TextSamples
+from sugar.training.text_only import TextSamples
 
 _UNHEARD = 0.5
 """Share of the clips that the LLM must name by the bridge's tokens alone, or it would never learn to read them."""
+
+
+class TextSource(Protocol):
+    """Where samples without clips come from."""
+
+    names: tuple[str, ...]
+
+    def draw(self, count: int, size: int, generator: torch.Generator) -> TextSamples:
+        """``count`` samples with lists of ``size`` of its names."""
+        ...
 
 
 class SoftWordTask(nn.Module):
@@ -21,8 +32,7 @@ class SoftWordTask(nn.Module):
         language: says how names are spelled.
         classes: the training classes.
         believe: encoder tokens and mask -> ``[B, classes]`` probabilities of the other scorers.
-        texts: draws text-only samples; its names begin with ``classes``. None: there are none.
-        share: text-only samples for each clip.
+        sources: of samples without clips, and how many of them there are for each clip.
     """
 
     def __init__(
@@ -32,14 +42,11 @@ class SoftWordTask(nn.Module):
         *,
         classes: Sequence[str],
         believe: Callable[[Tensor, Tensor], Tensor],
-        texts: TextOnly | None = None,
-        share: float = 0.0,
+        sources: Sequence[tuple[TextSource, float]] = (),
     ) -> None:
         super().__init__()
-        self.words, self.believe, self.texts, self.share = words, believe, texts, share
-        names = tuple(classes) if texts is None else texts.names
-        if names[: len(classes)] != tuple(classes):
-            raise ValueError("text-only samples must begin with the training classes")
+        self.words, self.believe, self.sources = words, believe, list(sources)
+        names = tuple(dict.fromkeys([*classes, *(name for source, _ in sources for name in source.names)]))
         self.position = {name: k for k, name in enumerate(names)}
         self.names = NameWords.of(names, language)
 
@@ -60,10 +67,18 @@ class SoftWordTask(nn.Module):
 
     def of_texts(self, clips: int, size: int, generator: torch.Generator) -> TextSamples:
         """Samples for a batch of so many clips, with lists of ``size`` names."""
-        count = round(self.share * clips)
-        if self.texts is None or not count:
-            return TextSamples([], [], [], torch.zeros(0, len(self.position)))
-        return self.texts.draw(count, size, generator)
+        together = TextSamples([], [], [], torch.zeros(0, len(self.position)))
+        for source, share in self.sources:
+            drawn = source.draw(round(share * clips), size, generator)
+            belief = torch.zeros(len(drawn.labels), len(self.position))
+            belief[:, [self.position[name] for name in source.names]] = drawn.belief
+            together = TextSamples(
+                [*together.candidates, *drawn.candidates],
+                [*together.labels, *drawn.labels],
+                [*together.descriptions, *drawn.descriptions],
+                torch.cat([together.belief, belief]),
+            )
+        return together
 
     def join(self, action: Tensor, mask: Tensor, belief: Tensor) -> tuple[Tensor, Tensor]:
         """The bridge's tokens ``[B, Q, H]`` of the clips, none for texts, and the soft words of both."""

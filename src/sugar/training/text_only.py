@@ -31,17 +31,19 @@ class TextOnlyConfig:
     """Knowledge packs whose actions join those of the training classes, without those that mean an unseen class."""
     apart_from: tuple[str, ...] = ()
     """Packs of data sets that the model will be tried on: actions that mean one of theirs are left out."""
+    made_up: float = 0.0
+    """Made-up names for each clip, so that the LLM says the name it hears of and no other; 0: none."""
     unseen: bool = False
     """Names and texts of the protocol's unseen classes join too: no clip of them, but what they are called."""
 
 
 @dataclass(frozen=True)
 class TextSamples:
-    """Samples without clips: their lists, true names, descriptions, and ``belief`` ``[B, names]``."""
+    """Samples without clips: their lists, true names, descriptions (None: whatever), and ``belief`` ``[B, names]``."""
 
     candidates: list[list[str]]
     labels: list[str]
-    descriptions: list[str]
+    descriptions: Sequence[str | None]
     belief: Tensor
 
 
@@ -110,7 +112,7 @@ def build_text_only(
     entries = {name: pack[name] for name in classes}
     if config.unseen:
         entries |= {name: pack[name] for name in unseen if name in pack}
-    apart = [*unseen, *(name for other in config.apart_from for name in load_pack(other).names)]
+    apart = names_apart(config, unseen)
     for entry in (entry for other in config.packs for entry in load_pack(other).classes):
         if not overlapping([entry.name], [*entries, *apart]):
             entries[entry.name] = entry
@@ -123,6 +125,11 @@ def build_text_only(
         for texts in (bank.texts, *descriptions):
             guard.check_texts("text-only training", texts)
     return TextOnly(bank, descriptions)
+
+
+def names_apart(config: TextOnlyConfig, unseen: Sequence[str]) -> tuple[str, ...]:
+    """The names of actions that no text may be of."""
+    return (*unseen, *(name for other in config.apart_from for name in load_pack(other).names))
 
 
 def _one(texts: Sequence[str], generator: torch.Generator) -> str:
