@@ -141,10 +141,16 @@ def test_actions_that_were_never_trained_are_evaluated_alone_and_among_all(
     assert whole["n"] == 32
     assert whole["zero_shot"]["scores"]["fused"]["generalised"] == general
     # Of another data set only what means none of the trained actions.
-    assert (
-        main(["eval", str(run), "--protocol", "subject:1/2-99", "--classes", "new", "--out", str(tmp_path / "n")]) == 0
-    )
+    of_all = ["--protocol", "subject:1/2-99", "--out", str(tmp_path / "n"), "--transductive"]
+    capsys.readouterr()
+    assert main(["eval", str(run), *of_all]) == 2
+    assert "--transductive: some candidates were trained" in capsys.readouterr().err
+    assert main(["eval", str(run), *of_all, "--classes", "new"]) == 0
     new = json.loads((tmp_path / "n" / "report.json").read_text())
+    assert "fused, transductive" not in section["scores"]  # only when asked
+    assert new["zero_shot"]["scores"]["fused, transductive"]["top1"] > 0.5
+    assert "fused, transductive" not in new["scores"]
+    assert "fused, transductive" in (tmp_path / "n" / "report.html").read_text()
     assert new["classes"] == ["clap", "squat"]
     assert set(new["zero_shot"]["left_out"]) == set(CLASSES) - {"clap", "squat"}
 

@@ -56,7 +56,7 @@ def _run(argv: list[str]) -> None:
             train(argv[1:])
         case "eval":
             a = given.eval
-            evaluate(a.run, a.store, a.protocol, a.out, a.llm, a.knowledge, a.split, a.classes, a.json)
+            evaluate(a.run, a.store, a.protocol, a.out, a.llm, a.knowledge, a.split, a.classes, a.transductive, a.json)
         case "predict":
             a = given.predict
             predict(a.run, a.inputs, a.candidates, a.knowledge, a.llm, a.json)
@@ -112,6 +112,7 @@ def evaluate(
     knowledge: str | None,
     split: Literal["test", "validation"],
     classes: Literal["protocol", "new"],
+    transductive: bool,
     as_json: bool,
 ) -> None:
     """Evaluate a run on a protocol's test side and write the report."""
@@ -119,7 +120,15 @@ def evaluate(
     from sugar.experiments.evaluate import evaluate_run
 
     report = evaluate_run(
-        run, out, store=store, protocol=protocol, llm=llm, pack=knowledge, side=split, classes=classes
+        run,
+        out,
+        store=store,
+        protocol=protocol,
+        llm=llm,
+        pack=knowledge,
+        side=split,
+        classes=classes,
+        transductive=transductive,
     )
     if as_json:
         zero_shot = (report["zero_shot"] or {"scores": {}})["scores"]
@@ -244,6 +253,11 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
         type=Literal["protocol", "new"],
         default="protocol",
         help="new: only actions that mean none of the run's, for another data set",
+    )
+    command.add_argument(
+        "--transductive",
+        action="store_true",
+        help="actions never trained also with all clips looked at together, a figure of its own",
     )
     command.add_argument("--llm", type=str | None, help="where the LLM is, if not where the run says")
     command.add_argument("--json", action="store_true", help="one JSON object on standard output")

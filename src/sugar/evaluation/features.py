@@ -4,10 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sugar.datasets.batches import ClipDataset, collate
+from sugar.datasets.batches import ClipBatch
 from sugar.datasets.store import Store
 from sugar.datasets.views import View, view_joints
 from sugar.evaluation.embedding_map import FeatureSpace
+from sugar.evaluation.recognize import in_batches
 from sugar.models.alignment import masked_mean
 from sugar.models.encoders.build import build_encoder
 from sugar.models.sugar import Sugar
@@ -16,9 +17,7 @@ STAGE_ONE = "stage 1"
 
 
 @torch.no_grad()
-def feature_spaces(
-    model: Sugar, store: Store, indices: npt.NDArray[np.int64], *, seed: int, batch_size: int = 64
-) -> list[FeatureSpace]:
+def feature_spaces(model: Sugar, store: Store, indices: npt.NDArray[np.int64], *, seed: int) -> list[FeatureSpace]:
     """The same clips, whole, as encoders see them before and after knowledge.
 
     ``untrained`` (fresh weights, from ``seed``), ``cross-entropy`` (the linear baseline's encoder, where there is
@@ -40,17 +39,27 @@ def feature_spaces(
         STAGE_ONE: "trained on the knowledge texts",
         "text space": "stage 1 after its projection, where it meets the texts",
     }
-    rows: dict[str, list[torch.Tensor]] = {name: [] for name in what}
-    dataset = ClipDataset(store.view(layout=model.layout), indices, model.config.preprocess, cache=False)
-    # Clips of like length together: little padding, and the order is put back at the end.
-    order = np.argsort(store.lengths[indices], kind="stable")
-    for start in range(0, len(order), batch_size):
-        batch = collate([dataset[int(i)] for i in order[start : start + batch_size]]).to(model.device)
+
+    def embed(batch: ClipBatch) -> dict[str, torch.Tensor]:
         joints, frames = view_joints(batch, model.layout, View(), model.config.frames)
-        for name, encoder in encoders.items():
-            tokens, mask = encoder(joints, batch.persons, frames)
-            rows[name].append(masked_mean(tokens, mask).float().cpu())
-            if name == STAGE_ONE:
-                rows["text space"].append(model.alignment.embed(tokens, mask).float().cpu())
-    back = torch.from_numpy(np.argsort(order, kind="stable"))
-    return [FeatureSpace(name, what[name], torch.cat(parts)[back].numpy()) for name, parts in rows.items() if parts]
+        encoded = {name: encoder(joints, batch.persons, frames) for name, encoder in encoders.items()}
+        spaces = {name: masked_mean(*output).float() for name, output in encoded.items()}
+        return spaces | {"text space": model.alignment.embed(*encoded[STAGE_ONE]).float()}
+
+    rows = in_batches(model, store, indices, embed)
+    return [FeatureSpace(name, what[name], features.numpy()) for name, features in rows]
+
+
+@torch.no_grad()
+def stage_one_features(model: Sugar, store: Store, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """``[N, C]`` the encoder's tokens of whole clips, pooled over time.
+
+    Raises:
+        InputError: the store's joints cannot be brought to the model's layout.
+    """
+
+    def embed(batch: ClipBatch) -> dict[str, torch.Tensor]:
+        joints, frames = view_joints(batch, model.layout, View(), model.config.frames)
+        return {STAGE_ONE: masked_mean(*model.encoder(joints, batch.persons, frames))}
+
+    return dict(in_batches(model, store, indices, embed))[STAGE_ONE].double().numpy()

@@ -41,7 +41,7 @@ def score_clips(
         of_batch = None if measured is None else measured[[row[i] for i in batch.indices.tolist()]]
         return model.score(batch, candidates, scorers, of_batch)
 
-    return {name: table.double().numpy() for name, table in _in_batches(model, store, indices, score, batch_size)}
+    return {name: table.double().numpy() for name, table in in_batches(model, store, indices, score, batch_size)}
 
 
 def _measured(model: Sugar, store: Store, indices: Indices, candidates: Candidates) -> torch.Tensor | None:
@@ -67,17 +67,21 @@ def motion_embeddings(model: Sugar, store: Store, indices: Indices, *, batch_siz
         joints, frames = view_joints(batch, model.layout, View(), model.config.frames)
         return {"head": head.embed(*model.encoder(joints, batch.persons, frames))}
 
-    return dict(_in_batches(model, store, indices, embed, batch_size))["head"]
+    return dict(in_batches(model, store, indices, embed, batch_size))["head"]
 
 
-def _in_batches(
+def in_batches(
     model: Sugar,
     store: Store,
     indices: Indices,
     work: Callable[[ClipBatch], dict[str, torch.Tensor]],
-    batch_size: int,
+    batch_size: int = 64,
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """Rows by name, in the order of ``indices``, of what ``work`` makes of every batch."""
+    """Rows by name, in the order of ``indices``, of what ``work`` makes of every batch.
+
+    Raises:
+        InputError: the store's joints cannot be brought to the model's layout, or there is no clip.
+    """
     if len(indices) == 0:
         raise InputError(f"store {store.path}: no clip to score")
     model.eval()

@@ -49,6 +49,7 @@ def evaluate_run(
     side: Side = "test",
     classes: Classes = "protocol",
     describe: bool = True,
+    transductive: bool = False,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Score every clip of one side with every scorer, describe them, and write the report folder ``out``.
@@ -57,6 +58,7 @@ def evaluate_run(
         store, protocol, llm, pack: in place of those that the run was trained with. Actions that are new to the run
             are recognised by name and the texts that ``pack`` has of them.
         classes: ``new``: only actions of the store that mean none of the run's (`clips_to_evaluate`).
+        transductive: unseen actions also with all their clips looked at together; a figure of its own in the report.
         describe: off: without descriptions and maps, for tables of many runs.
 
     Returns:
@@ -108,7 +110,9 @@ def evaluate_run(
         faithfulness_interval=spoken.faithfulness_interval if spoken else None,
         texts=class_texts(knowledge, candidates.names, _similarity(candidates)),
         representation=_maps(model, evaluated, config.seed) if describe else None,
-        zero_shot=zero_shot_figures(model, evaluated, probabilities, whole, asked, knowledge),
+        zero_shot=zero_shot_figures(
+            model, evaluated, probabilities, whole, asked, knowledge, transductive=transductive
+        ),
         animations=[animate(opened[int(indices[sample.index])]) for sample in samples if sample.index is not None],
     )
     return write_report(result, out)

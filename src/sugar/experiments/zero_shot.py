@@ -12,8 +12,10 @@ from sugar.datasets.overlap import overlapping
 from sugar.datasets.protocols import Protocol, ValidationConfig, split
 from sugar.datasets.store import Store
 from sugar.errors import InputError
+from sugar.evaluation.features import stage_one_features
 from sugar.evaluation.metrics import compute_metrics
 from sugar.evaluation.recognize import score_clips
+from sugar.evaluation.transductive import spread_labels
 from sugar.evaluation.zeroshot import generalised_accuracy
 from sugar.knowledge.pack import KnowledgePack
 from sugar.models.sugar import Sugar
@@ -79,6 +81,8 @@ def zero_shot_figures(
     store: Store,
     protocol: Protocol,
     knowledge: KnowledgePack,
+    *,
+    transductive: bool = False,
 ) -> dict[str, Any] | None:
     """The report's section on actions that were never trained; None where all were.
 
@@ -87,13 +91,22 @@ def zero_shot_figures(
 
     Args:
         probabilities: ``[N, K]`` by scorer of the evaluated clips.
+        transductive: `fused` also after the clips have been looked at together (`sugar.evaluation.transductive`).
     """
+    if transductive and evaluated.trained.any():
+        raise InputError(
+            "--transductive: some candidates were trained; evaluate a protocol's unseen classes, or use --classes new"
+        )
     if evaluated.trained.all():
         return None
     count = len(evaluated.trained)
     scores: dict[str, dict[str, Any]] = {}
     if not evaluated.trained.any():
-        for scorer, table in probabilities.items():
+        tables = dict(probabilities)
+        if transductive:
+            features = stage_one_features(model, evaluated.store, evaluated.indices)
+            tables["fused, transductive"] = spread_labels(tables["fused"], features)
+        for scorer, table in tables.items():
             found = compute_metrics(table, evaluated.labels)
             scores[scorer] = {"top1": found.top1, "top1_interval": list(found.top1_interval), "top5": found.top5}
     generalised = _generalised(model, evaluated, probabilities, store, protocol, knowledge)
