@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sugar.errors import InputError
-from sugar.evaluation.fusion import fit_fusion, fit_temperature
+from sugar.evaluation.fusion import fit_fusion
 from sugar.evaluation.metrics import compute_metrics
 from sugar.models.fusion import Fusion, log_softmax
 
@@ -34,7 +34,7 @@ def test_labels():
 @pytest.mark.parametrize("sharpness", [0.2, 1.0, 5.0])
 def test_temperature_is_recovered(sharpness, test_labels):
     scores = noisy_scores(2, test_labels, 2.0, sharpness)
-    assert fit_temperature(scores, test_labels) == pytest.approx(sharpness, rel=0.1)
+    assert fit_fusion({"one": scores}, test_labels).temperatures["one"] == pytest.approx(sharpness, rel=0.1)
 
 
 def test_fusion_beats_both_and_is_calibrated(validation, test_labels):

@@ -20,17 +20,6 @@ TEMPERATURES = (0.02, 50.0)
 MAX_SCORERS = 4
 
 
-def fit_temperature(log_probs: ArrayLike, labels: ArrayLike) -> float:
-    """Temperature T that minimises the negative log-likelihood of softmax(log_probs / T) (Guo et al. 2017).
-
-    Args:
-        log_probs: [N, K] of validation clips.
-        labels: [N].
-    """
-    table = check_scores({"scores": log_probs})["scores"]
-    return _best_temperature(table, check_labels(labels, *table.shape))
-
-
 def fit_fusion(scores: Mapping[str, ArrayLike], labels: ArrayLike) -> Fusion:
     """Choose temperatures and weights on validation clips; never give it clips that are reported on.
 

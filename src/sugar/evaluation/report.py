@@ -273,12 +273,6 @@ def scores_table(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def scores_markdown(report: Mapping[str, Any]) -> str:
-    """The scorers side by side, for README and docs."""
-    headings = ["scorer", "top-1 %", "95 %", "top-5 %", "mean class %", "95 %", "ECE %"]
-    return markdown_table(headings, [[f"`{n}`", *_cells(m)] for n, m in report["scores"].items()])
-
-
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table, first column to the left and the others to the right; pipes in cells are escaped."""
 

@@ -1,4 +1,4 @@
-"""What an encoder derives from a joint layout: adjacency subsets, bones, motion."""
+"""What an encoder derives from joints: adjacency subsets of their layout, and motion."""
 
 import torch
 from torch import Tensor
@@ -18,16 +18,6 @@ def adjacency_subsets(layout: JointLayout) -> Tensor:
         inward[parent, child] = 1.0
     subsets = torch.stack([torch.eye(num_joints), inward, inward.T])
     return subsets / subsets.sum(-1, keepdim=True).clamp(min=1.0)
-
-
-def parent_indices(layout: JointLayout) -> Tensor:
-    """The parent of every joint as int64 `[V]`; the root is its own parent."""
-    return torch.tensor(layout.parents, dtype=torch.long)
-
-
-def bone_vectors(joints: Tensor, parents: Tensor) -> Tensor:
-    """Joint minus its parent, `[..., V, C]` to `[..., V, C]`; zero at the root."""
-    return joints - joints.index_select(-2, parents)
 
 
 def motion(joints: Tensor) -> Tensor:
