@@ -166,10 +166,14 @@ def test_zero_shot_rows(docs: Path, tmp_path: Path) -> None:
     take(docs, "zero_shot", "--row", "split", *seen, "--row", "one to another", cross)
     figure = "{{ figure zero_shot zero_shot.scores.fused.top1 less zero_shot zero_shot.scores.fc.top1 % }}"
     lines = written(docs, "{{ table zero_shot }}\n" + figure).splitlines()
-    assert lines[0].startswith("| protocol | clips | seeds | chance | `fc` | `text` |")
-    assert lines[2] == "| split | 30 | 2 | 33.3 | 50.0 ± 0.0 |  |  |  | 70.0 ± 14.1 | 100.0 ± 0.0 | 45.0 ± 7.1 |"
-    assert lines[3] == "| one to another | 30 | 1 | 33.3 | 50.0 |  |  |  | 60.0 | 90.0 |  |"
+    assert lines[0] == "| protocol | clips | seeds | chance | `fc` | `fused` |"
+    assert lines[2] == "| split | 30 | 2 | 33.3 | 50.0 ± 0.0 | 70.0 ± 14.1 |"
+    assert lines[3] == "| one to another | 30 | 1 | 33.3 | 50.0 | 60.0 |"
     assert lines[4] == "+15.0"
+    lines = written(docs, "{{ table zero_shot generalised.harmonic }}").splitlines()
+    assert (lines[0], lines[2:]) == ("| protocol | clips | seeds | `fused` |", ["| split | 30 | 2 | 45.0 ± 7.1 |"])
+    lines = written(docs, "{{ table zero_shot top5 }}").splitlines()
+    assert lines[3] == "| one to another | 30 | 1 | 100.0 | 90.0 |"
     with pytest.raises(SystemExit, match="no actions that were never trained"):
         take(docs, "none", "--row", "split", report(tmp_path / "d" / "report"))
 

@@ -34,6 +34,7 @@ MACHINE = ("time", "commit", "python", "packages", "cpu", "cores", "threads", "g
 # Settings that say where a run lies or which of the seeds it is, not how it was trained.
 NOT_COMPARED = ("seed", "data.store", "start_from")
 FOLDERS = re.compile(r"(?<![\w.])/(?:[\w.-]+/)+")
+UNSEEN_SCORES = (*SCORES, "fused, transductive")
 PLACEHOLDER = re.compile(r"\{\{ (table|figure) (.+?) \}\}")
 STATISTICS = ("spread", "mean", "each", "range")
 
@@ -150,7 +151,9 @@ def render(docs: Path) -> str:
             used.update([words[0], *(words[i + 1] for i, word in enumerate(words) if word == "less")])
             if missing := used - data.keys():
                 raise KeyError(f"data/{missing.pop()}.json")
-            return table(data[words[0]]).rstrip("\n") if found[1] == "table" else figure(data, words[:-1], words[-1])
+            if found[1] == "table":
+                return table(data[words[0]], *words[1:]).rstrip("\n")
+            return figure(data, words[:-1], words[-1])
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise InputError(f"{template.name}: {found[0]}: {error!r} not found: correct it, or `take`") from error
 
@@ -163,8 +166,8 @@ def render(docs: Path) -> str:
     return page
 
 
-def table(taken: Json) -> str:
-    """Markdown of one data file."""
+def table(taken: Json, measure: str = "top1") -> str:
+    """Markdown of one data file; of ``rows`` one measure of `zero_shot`, such as ``generalised.harmonic``."""
     if taken["kind"] == "ablation":
         return table_markdown(taken["content"]).split("\n", 2)[2]  # the template has headings of its own
     groups = taken["groups"]
@@ -176,13 +179,15 @@ def table(taken: Json) -> str:
         return markdown_table(["top-1 %", *(group["label"] for group in groups)], rows)
     rows = []
     for group in groups:
-        top1 = [_over(group, "zero_shot", "scores", scorer, "top1") for scorer in SCORES]
-        fused = ("zero_shot", "scores", "fused")
-        chance = f"{100 * group['reports'][0]['zero_shot']['chance']:.1f}"
-        cells = [group["label"], group["n"], len(group["reports"]), chance, *top1]
-        rows.append([*cells, _over(group, *fused, "top5"), _over(group, *fused, "generalised", "harmonic")])
-    scorers = [f"`{scorer}`" for scorer in SCORES]
-    return markdown_table(["protocol", "clips", "seeds", "chance", *scorers, "top-5", "harmonic"], rows)
+        by_scorer = [_over(group, "zero_shot", "scores", scorer, *measure.split(".")) for scorer in UNSEEN_SCORES]
+        chance = f"{100 * group['reports'][0]['zero_shot']['chance']:.1f}" if measure == "top1" else ""
+        if any(by_scorer):
+            rows.append([group["label"], group["n"], len(group["reports"]), chance, *by_scorer])
+    if not rows:
+        raise KeyError(measure)
+    headings = ["protocol", "clips", "seeds", "chance", *(f"`{scorer}`" for scorer in UNSEEN_SCORES)]
+    told = [place for place in range(len(headings)) if any(row[place] != "" for row in rows)]
+    return markdown_table([headings[k] for k in told], [[row[k] for k in told] for row in rows])
 
 
 def figure(data: Mapping[str, Json], words: Sequence[str], unit: str) -> str:
