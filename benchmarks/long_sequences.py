@@ -210,15 +210,17 @@ def _resident(what: str) -> int:
 def write_table(out: Path) -> None:
     """The table of all cells that are there."""
     cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "cells").glob("*.json"))]
-    result = [summarise(row, task, cells) for task in TASKS for row in ROWS]
-    found = [row for row in result if row["seeds"]]
+    summaries = [summarise(row, task, cells) for task in TASKS for row in ROWS]
+    found = [row for row in summaries if row["seeds"]]
     machines = [cell["environment"] for cell in cells]
     shared = {
         key: sorted({json.dumps(cell["settings"][key]) for cell in cells})
         for key in ("run", "protocol", "held_out", "steps", "updates", "batch_size")
     }
-    write_text(out / "table.json", json.dumps({"shared": shared, "rows": found, "environments": machines}) + "\n")
-    write_text(out / "table.md", markdown(found, shared, machines))
+    page = markdown(found, shared, machines)
+    result = {"shared": shared, "rows": found, "environments": machines, "markdown": page}
+    write_text(out / "table.json", json.dumps(result) + "\n")
+    write_text(out / "table.md", page)
 
 
 def summarise(row: str, task: str, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -278,12 +280,13 @@ def markdown(
             continue
         lines += [f"### {title}", "", markdown_table(headings, [cells_of(row) for row in mine])]
         lines += [f"{row['row']} does not fit: {row['does_not_fit']}.\n" for row in mine if "does_not_fit" in row]
-    steps, updates, size = (", ".join(shared[key]) for key in ("steps", "updates", "batch_size"))
+    said = {key: ", ".join(str(json.loads(value)) for value in values) for key, values in shared.items()}
+    people = "the test side" if said["held_out"] == "[]" else f"people {said['held_out']} of the training side"
     lines.append(
-        f"{', '.join(shared['protocol'])}, {steps} encoder steps, {updates} updates of {size} sequences that grow from "
-        f"one clip to all steps; the encoder and the LLM's first adapters of {', '.join(shared['run'])}; tested on "
-        f"people {', '.join(shared['held_out'])} of the training side (none: the test side). Mean ± deviation over "
-        f"seeds; the difference to `{REFERENCE}` with its 95 % paired bootstrap interval over sequences."
+        f"{said['protocol']}, {said['steps']} encoder steps, {said['updates']} updates of {said['batch_size']} "
+        f"sequences that grow from one clip to all steps; the encoder and the LLM's first adapters of {said['run']}; "
+        f"tested on {people}. Mean ± deviation over seeds; the difference to `{REFERENCE}` with its 95 % paired "
+        "bootstrap interval over sequences."
     )
     cpus = sorted({f"{machine['cpu']}, {machine['threads']} threads" for machine in machines})
     return "\n".join([*lines, "", f"{'; '.join(cpus)}.", ""])

@@ -170,6 +170,8 @@ def table(taken: Json, measure: str = "top1") -> str:
     """Markdown of one data file; of ``rows`` one measure of `zero_shot`, such as ``generalised.harmonic``."""
     if taken["kind"] == "ablation":
         return table_markdown(taken["content"]).split("\n", 2)[2]  # the template has headings of its own
+    if taken["kind"] == "figures":  # a benchmark that has drawn its own
+        return str(taken["content"]["markdown"])
     groups = taken["groups"]
     if taken["kind"] == "scores":
         rows = [[f"`{s}`", *(_over(groups[0], "scores", s, m) for m in MEASURES)] for s in _scorers(groups)]

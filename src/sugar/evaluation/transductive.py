@@ -11,7 +11,7 @@ import numpy.typing as npt
 Table = npt.NDArray[np.float64]
 
 NEIGHBOURS = 10
-WEIGHT = 0.8
+WEIGHT = 0.5
 """How much a clip listens to its neighbours; the rest to what the recogniser says of itself."""
 
 
