@@ -74,6 +74,7 @@ def test_the_run_folder_holds_what_recognition_needs(run: Path) -> None:
         *(f"{part}.safetensors" for part in ("encoder", "projection", "baseline", "bridge")),
     } <= names
     environment = json.loads((run / "environment.json").read_text())
+    assert environment["dropped_persons"] == {"persons": 0, "clips": 0}
     assert environment["llm"]["hash_before"] == environment["llm"]["hash_after"]
     assert environment["seed"] == 3
     assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == 3

@@ -1,17 +1,24 @@
 """What the stages draw at random, what they train and what they leave alone."""
 
+from pathlib import Path
+
 import torch
 
+from sugar.config import parse_config
 from sugar.datasets.augment import AugmentConfig
 from sugar.datasets.batches import ClipBatch
+from sugar.datasets.store import write_store
+from sugar.datasets.synthetic import generate
 from sugar.knowledge.bank import TextBank
 from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment
 from sugar.models.baseline import LinearBaseline, conse_log_probabilities
 from sugar.models.encoders.build import EncoderConfig, build_encoder
-from sugar.skeleton.layouts import KINECT20
+from sugar.skeleton.layouts import KINECT20, NTU25
 from sugar.training.baseline import BaselineObjective
+from sugar.training.config import RunConfig
 from sugar.training.instruct import ListConfig, draw_candidates, draw_size
 from sugar.training.represent import RepresentObjective
+from sugar.training.run import Run
 
 NAMES = ("sit", "stand", "walk")
 
@@ -127,3 +134,22 @@ def test_conse_takes_the_nearest_unseen_name() -> None:
     scores = conse_log_probabilities(seen, seen_embeddings, candidates)
     assert scores.argmax(dim=1).tolist() == [1, 0]
     torch.testing.assert_close(scores.exp().sum(dim=1), torch.ones(2))
+
+
+def test_a_run_counts_the_persons_that_it_drops(tmp_path: Path) -> None:
+    classes = ("clap", "hug")
+    write_store(tmp_path / "store", generate(12, 0, classes), name="s", classes=classes, layout=NTU25, source="test")
+    values = {
+        "data": {
+            "store": str(tmp_path / "store"),
+            "protocol": "synthetic-cross-person",
+            "validation": {"by": "none"},
+        },
+        "knowledge": {"pack": "synthetic"},
+        "model": {"preprocess": {"max_persons": 1}},
+        "stages": ["represent"],
+    }
+    run = Run(parse_config(RunConfig, values, where="test")[0], tmp_path / "run", resume=False)
+    hugs = int((run.store.labels[run.split.train] == 1).sum())
+    assert run.record["dropped_persons"] == {"persons": hugs, "clips": hugs}
+    assert hugs > 0

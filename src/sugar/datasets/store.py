@@ -282,6 +282,11 @@ class Store:
         """``[N]`` frames of each clip."""
         return self._columns["frames"]
 
+    @property
+    def num_persons(self) -> npt.NDArray[np.int64]:
+        """``[N]`` persons of each clip."""
+        return self._columns["persons"]
+
     def column(self, name: str) -> npt.NDArray[np.int64]:
         """``[N]`` values of subject, camera, setup or trial, -1 for none."""
         if name not in COLUMNS:

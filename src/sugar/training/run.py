@@ -132,6 +132,8 @@ class Run:
             self.model.take_stage_one(Path(config.start_from))
         self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
         self.record = environment(seed=config.seed, store_hash=self.store.hash)
+        dropped = (self.store.num_persons[self.split.train] - config.model.preprocess.max_persons).clip(min=0)
+        self.record["dropped_persons"] = {"persons": int(dropped.sum()), "clips": int((dropped > 0).sum())}
         write_config(config, out / "config.yaml")
 
     @cached_property
