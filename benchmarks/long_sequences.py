@@ -152,10 +152,8 @@ def run_cell(row: str, config: LongConfig, data: Data) -> dict[str, Any]:
         recognise(reader, data.test, data.names, config.task, config.steps, every=len(data.test.labels))
     except InputError as error:
         return {"tokens_to_llm": tokens_to_llm, "does_not_fit": str(error)}
-    with PeakMemory() as training:
-        trained = train_reader(reader, data.train, data.names, config)
-    with PeakMemory() as recognition:
-        right, seconds = recognise(reader, data.test, data.names, config.task, config.steps)
+    trained = train_reader(reader, data.train, data.names, config)
+    right, seconds = recognise(reader, data.test, data.names, config.task, config.steps)
     cell = {
         "tokens_to_llm": tokens_to_llm,
         "parameters": sum(parameter.numel() for parameter in reader.bridge.parameters()),
@@ -169,7 +167,6 @@ def run_cell(row: str, config: LongConfig, data: Data) -> dict[str, Any]:
             "training": trained["steps"] / trained["seconds"],
             "recognition": len(right) * config.steps / seconds,
         },
-        "peak_bytes": {"training": training.peak, "recognition": recognition.peak},
     }
     try:
         longer, _ = recognise(reader, data.test, data.names, config.task, LONGER * config.steps, every=LONGER)
@@ -183,28 +180,6 @@ def run_cell(row: str, config: LongConfig, data: Data) -> dict[str, Any]:
             "interval": wilson_interval(int(longer.sum()), len(longer)),
         }
     }
-
-
-class PeakMemory:
-    """Bytes by which this process grew at its peak inside the block; None where Linux does not say."""
-
-    def __enter__(self) -> "PeakMemory":
-        self.peak: int | None = None
-        try:
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
-            self.before = _resident("VmRSS")
-        except OSError:
-            self.before = None
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if self.before is not None:
-            self.peak = _resident("VmHWM") - self.before
-
-
-def _resident(what: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
 
 
 def write_table(out: Path) -> None:
@@ -237,11 +212,9 @@ def summarise(row: str, task: str, cells: Sequence[Mapping[str, Any]]) -> dict[s
     result["mean"], result["deviation"] = mean([mine[seed]["top1"] for seed in result["seeds"]])
     fits = [cell["longer"]["top1"] for cell in mine.values() if "top1" in cell["longer"]]
     result["longer"] = mean(fits) if fits else None
-    for key in ("steps_per_second", "peak_bytes", "seconds"):
+    for key in ("steps_per_second", "seconds"):
         result[key] = {
-            part: mean([cell[key][part] for cell in mine.values()])[0]
-            for part in ("training", "recognition")
-            if first[key][part] is not None
+            part: mean([cell[key][part] for cell in mine.values()])[0] for part in ("training", "recognition")
         }
     theirs = {cell["seed"]: cell for cell in cells if cell["row"] == REFERENCE and cell["task"] == task}
     both = [seed for seed in result["seeds"] if seed in theirs]
@@ -267,8 +240,7 @@ def markdown(
 ) -> str:
     """Both tasks, with what one must know to read them."""
     headings = ["bridge", "tokens to the LLM", "top-1 %", "each seed (95 %)", f"less {REFERENCE}",
-                f"{LONGER} times as long", "steps/s training", "steps/s recognition", "peak MB training",
-                "peak MB recognition"]  # fmt: skip
+                f"{LONGER} times as long", "steps/s training", "steps/s recognition"]  # fmt: skip
     asked = {
         "rest": "One action at a random place, the same person standing still otherwise (`rest`)",
         "last": "One action after another, the last one asked for (`last`)",
@@ -294,7 +266,7 @@ def markdown(
 
 def cells_of(row: Mapping[str, Any]) -> list[str]:
     if "does_not_fit" in row:
-        return [row["row"], str(row["tokens_to_llm"]), "does not fit", *[""] * 7]
+        return [row["row"], str(row["tokens_to_llm"]), "does not fit", *[""] * 5]
     each = "; ".join(
         f"{100 * top:.1f} ({100 * low:.1f} to {100 * high:.1f})" for top, low, high in row["top1"].values()
     )
@@ -302,7 +274,7 @@ def cells_of(row: Mapping[str, Any]) -> list[str]:
     if "difference" in row:
         low, high = row["difference"]["interval"]
         less = f"{100 * row['difference']['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-    speed, memory = row["steps_per_second"], row["peak_bytes"]
+    speed = row["steps_per_second"]
     return [
         row["row"],
         str(row["tokens_to_llm"]),
@@ -311,7 +283,6 @@ def cells_of(row: Mapping[str, Any]) -> list[str]:
         less,
         percent(row["longer"]),
         *(f"{speed[part]:,.0f}" for part in ("training", "recognition")),
-        *(f"{memory[part] / 1e6:,.0f}" if part in memory else "" for part in ("training", "recognition")),
     ]
 
 

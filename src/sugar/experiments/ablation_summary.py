@@ -76,12 +76,13 @@ def summarise(
 def table_markdown(result: Mapping[str, Any]) -> str:
     """The table, with what one must know to read it."""
     reference, headings = result["reference"], ["row"]
-    for scorer in result["scores"]:
+    there = [s for s in result["scores"] if any(s in found["scores"] for found in result["rows"].values())]
+    for scorer in there:
         headings += [f"`{scorer}` top-1 %", f"less {reference}"]
     rows = []
     for row, found in result["rows"].items():
         cells = [row]
-        for scorer in result["scores"]:
+        for scorer in there:
             paired = found.get("differences", {}).get(scorer, {}).get("top1")
             cells += [_cell(found["scores"].get(scorer, {}).get("top1")), _difference(paired)]
         rows.append(cells)
