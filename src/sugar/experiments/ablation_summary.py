@@ -113,11 +113,12 @@ def table_markdown(result: Mapping[str, Any]) -> str:
     if seconds:
         shared = "stage 1 and baseline included, which rows may share"
         lines += [f"Seconds a run ({shared}): {', '.join(seconds)}.", ""]
+    machines: dict[str, None] = {}
     for machine in result["environments"]:
         packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if version)
-        lines.append(
-            f"{machine['cpu']}, {machine['threads']} threads, {_list(machine['gpus']) or 'no GPU'}; {packages}."
-        )
+        said = f"{machine['cpu']}, {machine['threads']} threads, {_list(machine['gpus']) or 'no GPU'}; {packages}."
+        machines[said] = None
+    lines += machines
     lines.append(f"Data {_list(str(h)[:12] for h in result['data_hash'])}; commits {_list(_commits(result))}.")
     return "\n".join(lines) + "\n"
 
