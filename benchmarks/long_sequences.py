@@ -250,7 +250,7 @@ def markdown(
         mine = [row for row in rows if row["task"] == task]
         if not mine:
             continue
-        lines += [f"### {title}", "", markdown_table(headings, [cells_of(row) for row in mine])]
+        lines += [f"#### {title}", "", markdown_table(headings, [cells_of(row) for row in mine])]
         lines += [f"{row['row']} does not fit: {row['does_not_fit']}.\n" for row in mine if "does_not_fit" in row]
     said = {key: ", ".join(str(json.loads(value)) for value in values) for key, values in shared.items()}
     people = "the test side" if said["held_out"] == "[]" else f"people {said['held_out']} of the training side"
