@@ -106,7 +106,8 @@ def test_eval_reports_every_scorer(run: Path, tmp_path: Path, capsys: pytest.Cap
 
 def test_ablate_refuses_what_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.yaml").write_text("title: x\n")
-    refused(capsys, ["ablate", str(tmp_path / "t.yaml"), "--out", str(tmp_path / "out")], "t.yaml")
+    flags = ["--out", str(tmp_path / "out"), "--seeds", "0", "2", "--rows", "a row", "another"]
+    refused(capsys, ["ablate", str(tmp_path / "t.yaml"), *flags], "t.yaml")
     assert not (tmp_path / "out").exists()
 
 

@@ -281,9 +281,11 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
     command.add_argument("table", type=Path, help="YAML file of the table, such as those in ablations/")
     command.add_argument("--out", type=Path, required=True, help="folder of the runs and the table")
     command.add_argument("--store", type=str | None, help="store, in place of the base config's")
-    command.add_argument("--llm", type=list[str], default=[], help="folders of LLMs: NAME=FOLDER, or one for all rows")
-    command.add_argument("--rows", type=list[str], default=[], help="only these rows")
-    command.add_argument("--seeds", type=list[int], default=[], help="only these seeds")
+    command.add_argument(
+        "--llm", type=str, nargs="+", default=[], help="folders of LLMs: NAME=FOLDER, or one for all rows"
+    )
+    command.add_argument("--rows", type=str, nargs="+", default=[], help="only these rows")
+    command.add_argument("--seeds", type=int, nargs="+", default=[], help="only these seeds")
     command.add_argument("--short", action="store_true", help="the table's short form")
     commands.add_subcommand("ablate", command, help=ablate.__doc__)
 
