@@ -7,6 +7,7 @@
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from sugar.experiments.long_sequences import (
     recognise,
     train_reader,
 )
+from sugar.experiments.seeds import percent, spread
 from sugar.files import write_text
 from sugar.models.bridges import BridgeConfig
 from sugar.models.encoders import Encoder
@@ -194,7 +196,7 @@ def write_table(out: Path) -> None:
     }
     page = markdown(found, shared, machines)
     result = {"shared": shared, "rows": found, "environments": machines, "markdown": page}
-    write_text(out / "table.json", json.dumps(result) + "\n")
+    write_text(out / "table.json", json.dumps(result, default=asdict) + "\n")
     write_text(out / "table.md", page)
 
 
@@ -209,12 +211,12 @@ def summarise(row: str, task: str, cells: Sequence[Mapping[str, Any]]) -> dict[s
     if "does_not_fit" in first:
         return result | {"does_not_fit": first["does_not_fit"]}
     result["top1"] = {seed: [mine[seed]["top1"], *mine[seed]["interval"]] for seed in result["seeds"]}
-    result["mean"], result["deviation"] = mean([mine[seed]["top1"] for seed in result["seeds"]])
+    result["over_seeds"] = spread([mine[seed]["top1"] for seed in result["seeds"]])
     fits = [cell["longer"]["top1"] for cell in mine.values() if "top1" in cell["longer"]]
-    result["longer"] = mean(fits) if fits else None
+    result["longer"] = spread(fits) if fits else None
     for key in ("steps_per_second", "seconds"):
         result[key] = {
-            part: mean([cell[key][part] for cell in mine.values()])[0] for part in ("training", "recognition")
+            part: spread([cell[key][part] for cell in mine.values()]).mean for part in ("training", "recognition")
         }
     theirs = {cell["seed"]: cell for cell in cells if cell["row"] == REFERENCE and cell["task"] == task}
     both = [seed for seed in result["seeds"] if seed in theirs]
@@ -222,17 +224,6 @@ def summarise(row: str, task: str, cells: Sequence[Mapping[str, Any]]) -> dict[s
         a, b = (np.array([side[seed]["right"] for seed in both], dtype=np.float64) for side in (mine, theirs))
         result["difference"] = paired_difference(a, b).to_dict()
     return result
-
-
-def mean(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample deviation; None for a single value."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def percent(found: Sequence[float | None] | None) -> str:
-    if found is None or found[0] is None:
-        return ""
-    return f"{100 * found[0]:.1f}" + ("" if found[1] is None else f" ± {100 * found[1]:.1f}")
 
 
 def markdown(
@@ -278,10 +269,10 @@ def cells_of(row: Mapping[str, Any]) -> list[str]:
     return [
         row["row"],
         str(row["tokens_to_llm"]),
-        percent((row["mean"], row["deviation"])),
+        percent(row["over_seeds"]),
         each,
         less,
-        percent(row["longer"]),
+        percent(row["longer"]) if row["longer"] else "",
         *(f"{speed[part]:,.0f}" for part in ("training", "recognition")),
     ]
 

@@ -27,6 +27,7 @@ from sugar.evaluation.report import markdown_table
 from sugar.experiments.ablation_summary import table_markdown
 from sugar.experiments.ablation_table import SCORES
 from sugar.experiments.seeds import MEASURES, SHARED_FIELDS, percent, read_alike, spread
+from sugar.experiments.zero_shot import TRANSDUCTIVE
 from sugar.files import write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -34,7 +35,7 @@ MACHINE = ("time", "commit", "python", "packages", "cpu", "cores", "threads", "g
 # Settings that say where a run lies or which of the seeds it is, not how it was trained.
 NOT_COMPARED = ("seed", "data.store", "start_from")
 FOLDERS = re.compile(r"(?<![\w.])/(?:[\w.-]+/)+")
-UNSEEN_SCORES = (*SCORES, "fused, transductive")
+UNSEEN_SCORES = (*SCORES, TRANSDUCTIVE)
 PLACEHOLDER = re.compile(r"\{\{ (table|figure) (.+?) \}\}")
 STATISTICS = ("spread", "mean", "each", "range")
 

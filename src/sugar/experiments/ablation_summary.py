@@ -2,7 +2,6 @@
 
 import json
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from sugar.errors import InputError
 from sugar.evaluation.compare import ClipTable, check_same_clips, differences, read_clips
 from sugar.evaluation.report import markdown_table
 from sugar.experiments.ablation_table import AblationTable, folder_name
-from sugar.experiments.seeds import MEASURES, Spread
+from sugar.experiments.seeds import MEASURES, Spread, percent, spread
 
 FORMAT_VERSION = 1
 RECORD_FILE = "record.json"
@@ -141,7 +140,7 @@ def _against(
 
 def _scores(reports: Sequence[Mapping[str, Any]], scorers: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {
-        scorer: {m: spread([r["scores"][scorer][m] for r in reports]) for m in MEASURES}
+        scorer: {m: _plain([r["scores"][scorer][m] for r in reports]) for m in MEASURES}
         for scorer in scorers
         if reports and all(scorer in r["scores"] for r in reports)
     }
@@ -150,16 +149,15 @@ def _scores(reports: Sequence[Mapping[str, Any]], scorers: Sequence[str]) -> dic
 def _descriptions(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     said = [r["description_metrics"] or {} for r in reports]
     return {
-        m: spread([entry[m] for entry in said])
+        m: _plain([entry[m] for entry in said])
         for m in DESCRIPTION_MEASURES
         if said and all(entry.get(m) is not None for entry in said)
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
+def _plain(values: Sequence[float]) -> dict[str, Any]:
     """`Spread` of one figure over seeds, as plain types."""
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return asdict(Spread(math.fsum(values) / len(values), deviation, tuple(values))) | {"values": list(values)}
+    return asdict(spread(values)) | {"values": list(values)}
 
 
 def _seconds(folders: Sequence[Path]) -> dict[str, float] | None:
@@ -190,10 +188,7 @@ def _all(values: Sequence[Any]) -> list[Any]:
 
 
 def _cell(found: Mapping[str, Any] | None) -> str:
-    if found is None:
-        return ""
-    mean = f"{100 * found['mean']:.1f}"
-    return mean if found["deviation"] is None else f"{mean} ± {100 * found['deviation']:.1f}"
+    return "" if found is None else percent(Spread(**found))
 
 
 def _difference(paired: Mapping[str, Any] | None) -> str:

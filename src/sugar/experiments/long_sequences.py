@@ -34,7 +34,7 @@ from sugar.skeleton.layout import JointLayout
 from sugar.training.config import RunConfig
 from sugar.training.instruct import ListConfig, draw_candidates, draw_size
 from sugar.training.optimisation import OptimisationConfig, build_optimizer, learning_rate, trainable_parameters
-from sugar.training.randomness import seed_everything, stable_seed
+from sugar.training.randomness import below, seed_everything, stable_seed
 
 Task = Literal["rest", "last"]
 # Of a body whose bones add up to 1, some five metres: a depth sensor's noise on somebody who stands still.
@@ -116,11 +116,11 @@ class SideTokens:
         looks, _, length, _ = self.rests.shape
         # Any clip of this person: how somebody stands before an action may tell which one.
         same = (self.people == self.people[clip]).nonzero().flatten()
-        stands = int(same[_below(len(same), generator)])
+        stands = int(same[below(len(same), generator)])
         order = torch.randint(looks, (-(-steps // length),), generator=generator)
         sequence = self.rests[order, stands].flatten(0, 1)[:steps].clone()
-        start = _below(steps - length + 1, generator)
-        sequence[start : start + length] = self.actions[_below(looks, generator), clip]
+        start = below(steps - length + 1, generator)
+        sequence[start : start + length] = self.actions[below(looks, generator), clip]
         return sequence
 
     def _at_the_end(self, clip: int, steps: int, generator: torch.Generator) -> Tensor:
@@ -129,10 +129,6 @@ class SideTokens:
         before = torch.randint(clips, (count - 1,), generator=generator)
         chosen = torch.cat([before, torch.tensor([clip])])
         return self.actions[torch.randint(looks, (count,), generator=generator), chosen].flatten(0, 1)[-steps:]
-
-
-def _below(count: int, generator: torch.Generator) -> int:
-    return int(torch.randint(count, (1,), generator=generator))
 
 
 def read_encoder(run: Path) -> tuple[Encoder, RunConfig, tuple[str, ...]]:

@@ -23,6 +23,7 @@ from sugar.models.sugar import Sugar
 Side = Literal["test", "validation"]
 Classes = Literal["protocol", "new"]
 Tables = Mapping[str, npt.NDArray[np.float64]]
+TRANSDUCTIVE = "fused, transductive"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def zero_shot_figures(
         tables = dict(probabilities)
         if transductive:
             features = stage_one_features(model, evaluated.store, evaluated.indices)
-            tables["fused, transductive"] = spread_labels(tables["fused"], features)
+            tables[TRANSDUCTIVE] = spread_labels(tables["fused"], features)
         for scorer, table in tables.items():
             found = compute_metrics(table, evaluated.labels)
             scores[scorer] = {"top1": found.top1, "top1_interval": list(found.top1_interval), "top5": found.top5}

@@ -51,6 +51,8 @@ from sugar.skeleton.layout import JointLayout
 
 SCORERS = ("fc", "text", "motion", "llm")
 FUSED_SCORERS = ("text", "motion", "llm")
+HEARD = ("text", "motion")
+"""What the LLM hears of in soft words."""
 
 _Head = TypeVar("_Head", bound=KnowledgeAlignment)
 
@@ -181,16 +183,23 @@ class Sugar(nn.Module):
             return scores
         tokens, mask = self.encoder(joints, batch.persons, frames)
         asks_llm = "llm" in scorers and self.language is not None
-        if asks_llm and self.words is not None:  # it hears what the others say
-            scorers = (*scorers, "text", "motion")
-        if "text" in scorers:
-            scores["text"] = self.alignment.log_probabilities(tokens, mask, candidates.texts)
-        if "motion" in scorers and self.motion and self.reference and candidates.motion:
-            scores["motion"] = self._motion_scores(self.motion, tokens, mask, candidates, measured)
+        asked = HEARD if asks_llm and self.words is not None else scorers
+        scores |= self._heard(tokens, mask, candidates, measured, asked)
         if asks_llm and self.language is not None:
             action, action_mask = self._action_tokens(tokens, mask, candidates, scores)
             told = self.tell(tokens, mask, batch.persons)
             scores["llm"] = self.language.score(action, candidates.names, action_mask, told=told)
+        return scores
+
+    def _heard(
+        self, tokens: Tensor, mask: Tensor, candidates: Candidates, measured: Tensor | None, of: Sequence[str] = HEARD
+    ) -> dict[str, Tensor]:
+        """Log-probabilities ``[B, K]`` of encoded clips by those of `HEARD` that are asked for."""
+        scores = {}
+        if "text" in of:
+            scores["text"] = self.alignment.log_probabilities(tokens, mask, candidates.texts)
+        if "motion" in of and self.motion and self.reference and candidates.motion:
+            scores["motion"] = self._motion_scores(self.motion, tokens, mask, candidates, measured)
         return scores
 
     def _action_tokens(
@@ -199,7 +208,7 @@ class Sugar(nn.Module):
         """What stands for a clip in the LLM's prompt ``[B, Q, H]``, and its mask ``[B, Q]``.
 
         Args:
-            scores: of the scorers that the soft words go by.
+            scores: of `HEARD`, by which the soft words go.
         """
         if self.bridge is None or self.language is None:
             raise ValueError("no bridge, no LLM")
@@ -208,17 +217,13 @@ class Sugar(nn.Module):
             return action, action_mask
         if not self.trained_on(candidates):  # the bridge was learned by other actions, and would name one of them
             action_mask = torch.zeros_like(action_mask)
-        heard = {name: scores[name] for name in ("text", "motion") if name in scores}
-        words, word_mask = self.words(self.fuse(heard, candidates), NameWords.of(candidates.names, self.language))
+        words, word_mask = self.words(self.fuse(scores, candidates), NameWords.of(candidates.names, self.language))
         return torch.cat([action, words], dim=1), torch.cat([action_mask, word_mask], dim=1)
 
     def belief(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Probabilities ``[B, classes]`` of the training classes by all but the LLM, of encoded clips."""
         trained = self.trained.to(self.device)
-        scores = {"text": self.alignment.log_probabilities(tokens, mask, trained.texts)}
-        if self.motion and self.reference:
-            scores["motion"] = self._motion_scores(self.motion, tokens, mask, trained, None)
-        return self.fuse(scores, trained)
+        return self.fuse(self._heard(tokens, mask, trained, None), trained)
 
     def _motion_scores(
         self, motion: MotionHead, tokens: Tensor, mask: Tensor, candidates: Candidates, measured: Tensor | None
@@ -250,11 +255,7 @@ class Sugar(nn.Module):
 
     @torch.no_grad()
     def describe(
-        self,
-        batch: ClipBatch,
-        candidates: Candidates,
-        labels: Sequence[str] | None,
-        measured: Tensor | None = None,
+        self, batch: ClipBatch, candidates: Candidates, labels: Sequence[str] | None, measured: Tensor | None = None
     ) -> list[str]:
         """What the LLM says of each clip after its recognised label; empty texts without an LLM.
 
@@ -266,8 +267,7 @@ class Sugar(nn.Module):
             return [""] * len(batch)
         joints, frames = view_joints(batch, self.layout, self.config.views[0], self.config.frames)
         tokens, mask = self.encoder(joints, batch.persons, frames)
-        heard = ("text", "motion") if self.words is not None else ()
-        scores = self._score_view(batch, self.config.views[0], candidates, heard, measured)
+        scores = self._heard(tokens, mask, candidates, measured) if self.words is not None else {}
         action, action_mask = self._action_tokens(tokens, mask, candidates, scores)
         told, names = self.tell(tokens, mask, batch.persons), candidates.names
         if labels is None:

@@ -19,6 +19,7 @@ from sugar.models.language import LanguageModel
 from sugar.skeleton.layout import JointLayout
 from sugar.training.engine import Objective
 from sugar.training.guard import UnseenGuard
+from sugar.training.randomness import pick
 from sugar.training.soft_word_task import SoftWordTask
 
 _ROW_OF = {claim: row for row, claim in enumerate(all_claims())}
@@ -112,8 +113,7 @@ class InstructObjective(Objective):
         for label in batch.labels.tolist():
             candidates.append(draw_candidates(self.names, label, size, self.lists, generator))
             self.guard.check_names("a prompt's list", candidates[-1])
-            choices = self.descriptions[label]
-            descriptions.append(choices[int(torch.randint(len(choices), (1,), generator=generator))])
+            descriptions.append(pick(self.descriptions[label], generator))
         for row, (index, swapped) in enumerate(zip(batch.indices.tolist(), mirrored.tolist(), strict=True)):
             if index in self.of_clips and not swapped:
                 descriptions[row] = self.of_clips[index]

@@ -4,7 +4,6 @@ Taught by real names alone it gets by with less than reading: it tells names by 
 differ in the other ("swipe left", "swipe right") it says the same one however sure the soft words are.
 """
 
-import re
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +11,8 @@ from torch import Tensor
 
 from sugar.datasets.overlap import overlapping
 from sugar.knowledge.pack import KnowledgePack
+from sugar.knowledge.quality.checks import split_words
+from sugar.training.randomness import below, pick
 from sugar.training.text_only import TextOnlyConfig, TextSamples, names_apart
 
 _SHORTEST_WORD, _MOST_WORDS = 3, 3
@@ -39,11 +40,9 @@ class MadeUpNames:
         names: dict[str, None] = {}
         while len(names) < count:
             length = int(torch.randint(1, _MOST_WORDS + 1, (1,), generator=generator))
-            place = int(torch.randint(length, (1,), generator=generator))
-            common = [_pick(words, generator) for _ in range(length)]
-            family = {
-                " ".join([*common[:place], _pick(words, generator), *common[place + 1 :]]) for _ in range(_FAMILY)
-            }
+            place = below(length, generator)
+            common = [pick(words, generator) for _ in range(length)]
+            family = {" ".join([*common[:place], pick(words, generator), *common[place + 1 :]]) for _ in range(_FAMILY)}
             if len(family) == _FAMILY and not family & names.keys() and not overlapping(list(family), apart):
                 names |= dict.fromkeys(sorted(family))
         return cls(list(names))
@@ -78,9 +77,5 @@ def make_up_names(
 
 def words_of(texts: Sequence[str]) -> tuple[str, ...]:
     """The words of texts, each once, without the shortest."""
-    found = {word for text in texts for word in re.findall(r"[a-z]+", text.casefold())}
+    found = {word for text in texts for word in split_words(text)}
     return tuple(sorted(word for word in found if len(word) >= _SHORTEST_WORD))
-
-
-def _pick(words: Sequence[str], generator: torch.Generator) -> str:
-    return words[int(torch.randint(len(words), (1,), generator=generator))]

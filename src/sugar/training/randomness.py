@@ -2,11 +2,24 @@
 
 import hashlib
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_T = TypeVar("_T")
+
+
+def below(count: int, generator: torch.Generator) -> int:
+    """A number from 0 to ``count`` - 1."""
+    return int(torch.randint(count, (1,), generator=generator))
+
+
+def pick(options: Sequence[_T], generator: torch.Generator) -> _T:
+    """One of the options."""
+    return options[below(len(options), generator)]
 
 
 def stable_seed(*parts: int | str) -> int:

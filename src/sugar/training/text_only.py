@@ -16,6 +16,7 @@ from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_e
 from sugar.knowledge.pack import KnowledgePack, load_pack
 from sugar.training.descriptions import training_descriptions
 from sugar.training.guard import UnseenGuard
+from sugar.training.randomness import below, pick
 
 _SHARPNESS = (2.0, 8.0)
 """Range of the factor on standardised similarities: from doubtful to nearly certain."""
@@ -72,13 +73,13 @@ class TextOnly:
             order = torch.randperm(len(chosen), generator=generator)
             lists.append([self.names[int(k)] for k in chosen[order]])
             labels.append(self.names[truth])
-            said.append(_one(self.descriptions[truth], generator))
+            said.append(pick(self.descriptions[truth] or [""], generator))
         return TextSamples(lists, labels, said, belief)
 
     def _belief(self, truth: int, chosen: Tensor, generator: torch.Generator) -> Tensor:
         """How probable one text of ``truth`` makes each of ``chosen``; the text itself does not count for its own."""
         rows = self.rows[truth]
-        text = self.embeddings[int(rows[int(torch.randint(len(rows), (1,), generator=generator))])]
+        text = self.embeddings[rows[below(len(rows), generator)]]
         others = self.sums[chosen].clone()
         others[0] -= text
         similarity = torch.cosine_similarity(others, text[None])  # no matrix product: mixed precision would round it
@@ -130,7 +131,3 @@ def build_text_only(
 def names_apart(config: TextOnlyConfig, unseen: Sequence[str]) -> tuple[str, ...]:
     """The names of actions that no text may be of."""
     return (*unseen, *(name for other in config.apart_from for name in load_pack(other).names))
-
-
-def _one(texts: Sequence[str], generator: torch.Generator) -> str:
-    return texts[int(torch.randint(len(texts), (1,), generator=generator))] if texts else ""
