@@ -256,6 +256,11 @@ def test_bad_use_of_train(
     assert not Path(out).exists()
     refused(capsys, ["train", str(config), "--out", str(run)], "--resume")
     refused(capsys, ["train", str(config), "--out", str(run), "--resume", "--seed", "4"], "seed")
+    refused(
+        capsys,
+        ["train", str(config), "--out", str(run), "--resume", "--seed", "3", "--instruct.lists.shuffle", "false"],
+        "shuffle",
+    )
     refused(capsys, ["trian"], "trian")
     refused(capsys, [], "command")
 

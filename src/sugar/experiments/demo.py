@@ -47,13 +47,14 @@ def demo_config(store: Path, seed: int) -> RunConfig:
         "seed": seed,
         "data": {"store": str(store), "protocol": PROTOCOL, "validation": {"by": "none"}},
         "knowledge": {"pack": "synthetic"},
-        "model": {"motion": {"phrasings": 1}},
+        "model": {"motion": {"phrasings": 1}, "soft_words": True},
         "represent": encoder,
         "baseline": encoder,
         "instruct": {
-            "loop": {"epochs": 4, "batch_size": 16, "precision": "bf16", "tensorboard": "off"},
+            "loop": {"epochs": 2, "batch_size": 8, "precision": "bf16", "tensorboard": "off"},
             "optimisation": {"learning_rate": 2e-3},
             "augment": {"min_crop": 0.9},
+            "text_only": {"share": 0.5, "made_up": 0.5, "apart_from": ["synthetic"]},
         },
     }
     return parse_config(RunConfig, values, where="demo")[0]

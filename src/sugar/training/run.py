@@ -287,7 +287,7 @@ class Run:
 
     def _model_recipe(self, stage: str) -> dict[str, Any]:
         """The settings of the model that a stage depends on."""
-        unused = {"views", "unseen_weights"} | (set() if stage == "instruct" else {"bridge", "language"})
+        unused = {"views", "unseen_weights"} | (set() if stage == "instruct" else {"bridge", "language", "soft_words"})
         return {key: value for key, value in as_plain(self.config.model).items() if key not in unused}
 
     def _validation(self, scorer: str) -> Callable[[], dict[str, float]] | None:
