@@ -84,19 +84,26 @@ def in_batches(
     """
     if len(indices) == 0:
         raise InputError(f"store {store.path}: no clip to score")
-    model.eval()
-    dataset = ClipDataset(store.view(layout=model.layout), indices, model.config.preprocess, cache=False)
     # Clips of like length together: little padding, and the order is put back at the end.
     order = np.argsort(store.lengths[indices], kind="stable")
     parts: dict[str, list[torch.Tensor]] = {}
-    pieces = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    console = Console(stderr=True)
-    for piece in track(pieces, "scoring", console=console, transient=True, disable=not console.is_terminal):
-        batch = collate([dataset[int(i)] for i in piece]).to(model.device)
+    for _, batch in _batches(model, store, indices, order, batch_size, "scoring"):
         for name, rows in work(batch).items():
             parts.setdefault(name, []).append(rows.cpu())
     back = torch.from_numpy(np.argsort(order, kind="stable"))
     yield from ((name, torch.cat(rows)[back]) for name, rows in parts.items())
+
+
+def _batches(
+    model: Sugar, store: Store, indices: Indices, order: Indices, batch_size: int, title: str
+) -> Iterator[tuple[Indices, ClipBatch]]:
+    """The clips of ``indices`` in an order, batch by batch, with the part of the order that each is."""
+    model.eval()
+    dataset = ClipDataset(store.view(layout=model.layout), indices, model.config.preprocess, cache=False)
+    console = Console(stderr=True)
+    pieces = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    for piece in track(pieces, title, console=console, transient=True, disable=not console.is_terminal):
+        yield piece, collate([dataset[int(i)] for i in piece]).to(model.device)
 
 
 def describe_clips(
@@ -109,13 +116,9 @@ def describe_clips(
     batch_size: int = 32,
 ) -> list[str]:
     """What the LLM says of each clip: after its recognised label, one per index, or freely (``labels`` None)."""
-    model.eval()
-    dataset = ClipDataset(store.view(layout=model.layout), indices, model.config.preprocess, cache=False)
     measured = None if model.words is None else _measured(model, store, indices, candidates)
     texts: list[str] = []
-    for start in range(0, len(indices), batch_size):
-        stop = min(start + batch_size, len(indices))
-        batch = collate([dataset[i] for i in range(start, stop)]).to(model.device)
-        of_batch = None if measured is None else measured[start:stop]
-        texts += model.describe(batch, candidates, None if labels is None else labels[start:stop], of_batch)
+    for piece, batch in _batches(model, store, indices, np.arange(len(indices)), batch_size, "describing"):
+        of_batch = None if measured is None else measured[piece]
+        texts += model.describe(batch, candidates, None if labels is None else [labels[i] for i in piece], of_batch)
     return texts
