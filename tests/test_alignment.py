@@ -108,3 +108,18 @@ def test_one_positive_is_drawn_and_the_others_of_its_class_count_for_nothing() -
     expected = -(kept.log_softmax(dim=1)[one]).mean()
     found, _ = head(tokens, mask, labels, texts, classes, torch.Generator().manual_seed(1))
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_texts_of_classes_on_other_lists_count_for_nothing(smoothing: float) -> None:
+    torch.manual_seed(0)
+    head = alignment(AlignmentConfig(label_smoothing=smoothing), 3)
+    tokens, mask = torch.randn(4, 5, 12), torch.ones(4, 5, dtype=torch.bool)
+    labels, classes = torch.tensor([0, 1, 1, 0]), torch.tensor([0, 0, 1, 1, 2, 2])
+    rivals = torch.block_diag(torch.ones(2, 2), torch.ones(1, 1)).bool()
+    loss, _ = head(tokens, mask, labels, texts(), classes, rivals=rivals)
+    alone, _ = head(tokens, mask, labels, texts()[:4], classes[:4])
+    torch.testing.assert_close(loss, alone)
+    assert not torch.isclose(loss, head(tokens, mask, labels, texts(), classes)[0])
+    loss.backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in head.parameters())

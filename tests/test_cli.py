@@ -282,6 +282,18 @@ def test_a_run_with_a_missing_file(
     assert not (tmp_path / "report").exists()
 
 
+def test_a_run_of_another_version(run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    described = json.loads((copy / "classes.json").read_text())
+    for written in (described["format"] + 1, "new"):
+        (copy / "classes.json").write_text(json.dumps(described | {"format": written}))
+        refused(capsys, ["predict", str(copy), str(store)], f"format {written!r}", "train again")
+    del described["format"]  # as the first runs were written
+    (copy / "classes.json").write_text(json.dumps(described))
+    shutil.copy(copy / "projection.safetensors", copy / "encoder.safetensors")
+    refused(capsys, ["predict", str(copy), str(store)], "encoder.safetensors", "older version")
+
+
 def clip_json(**changes: object) -> str:
     joints = np.random.default_rng(0).normal(size=(4, 25, 3)).tolist()
     return json.dumps({"joints": joints, "layout": "ntu25"} | changes)

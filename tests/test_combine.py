@@ -10,6 +10,7 @@ import yaml
 
 from sugar import Sugar
 from sugar.cli import main
+from sugar.config import parse_config, read_yaml
 from sugar.datasets.combine import PROTOCOL_FILE, combine_stores
 from sugar.datasets.protocols import ValidationConfig, get_protocol, split
 from sugar.datasets.store import Store, write_store
@@ -17,6 +18,9 @@ from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.skeleton.layouts import COCO17, KINECT20, NTU25
 from sugar.skeleton.retarget import retarget
+from sugar.training import instruct
+from sugar.training.config import RunConfig
+from sugar.training.run import Run
 
 FIRST = ("clap", "squat", "kick")
 SECOND = ("squat", "bow", "jump")
@@ -41,6 +45,7 @@ def test_combined_stores_keep_clips_classes_and_sides(stores: tuple[Store, Store
     assert combined.classes == ("clap", "squat", "kick", "bow", "jump")
     assert combined.layout == KINECT20
     protocol = get_protocol(combined.path / PROTOCOL_FILE)
+    assert protocol.lists == (FIRST, SECOND)
     sides = split(combined, protocol, ValidationConfig(by="none"))
     assert len(sides.train) + len(sides.test) == len(combined) == 72
     for store in stores:
@@ -113,6 +118,33 @@ def test_a_model_of_all_recognises_each_store_in_its_own_layout(
     flat = retarget(stores[0][0], COCO17)
     with pytest.raises(InputError, match="cannot become 3-D layout kinect20"):
         model.recognize(flat)
+
+
+def test_classes_of_two_stores_need_not_be_told_apart(
+    stores: tuple[Store, Store], combined: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config(tmp_path / "c.yaml", combined, protocol=str(combined.path / PROTOCOL_FILE))
+    values = yaml.safe_load(path.read_text())
+    values["stages"] = ["represent", "baseline", "instruct"]
+    values["baseline"] = values["instruct"] = values["represent"]
+    values["model"] |= {"alignment": {"negative_classes": "own_list"}, "soft_words": True}
+    path.write_text(yaml.safe_dump(values))
+    parsed, _ = parse_config(RunConfig, read_yaml(path), where="test")
+    run = Run(parsed, tmp_path / "rivals", resume=False)
+    assert run.rivals is not None
+    lists: list[list[str]] = []
+    draw = instruct.draw_candidates
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(instruct, "draw_candidates", lambda *a: lists.append(draw(*a)) or lists[-1])
+        assert main(["train", str(path), "--out", str(tmp_path / "run")]) == 0
+    without = [set(names) for names in lists if "squat" not in names]  # which is on both
+    assert all(names <= set(FIRST) or names <= set(SECOND) for names in without)
+    assert {name for names in lists for name in names} == {*FIRST, *SECOND}
+    values["data"]["protocol"] = "subject:1-8"
+    path.write_text(yaml.safe_dump(values))
+    capsys.readouterr()
+    assert main(["train", str(path), "--out", str(tmp_path / "none")]) == 2
+    assert "is on none of its lists" in capsys.readouterr().err
 
 
 def test_unseen_classes_stay_out_of_training(stores: tuple[Store, Store], tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import pytest
 import torch
+import torch.nn.functional as F
 
 from sugar.config import parse_config
 from sugar.datasets.augment import AugmentConfig
 from sugar.datasets.batches import ClipBatch
 from sugar.datasets.store import write_store
 from sugar.datasets.synthetic import generate
+from sugar.errors import InputError
 from sugar.knowledge.bank import TextBank
 from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment
 from sugar.models.baseline import LinearBaseline, conse_log_probabilities
@@ -18,6 +21,7 @@ from sugar.training.baseline import BaselineObjective
 from sugar.training.config import RunConfig
 from sugar.training.instruct import ListConfig, draw_candidates, draw_size
 from sugar.training.represent import RepresentObjective
+from sugar.training.rivals import cross_entropy_of_rivals, rival_classes
 from sugar.training.run import Run
 
 NAMES = ("sit", "stand", "walk")
@@ -153,3 +157,26 @@ def test_a_run_counts_the_persons_that_it_drops(tmp_path: Path) -> None:
     hugs = int((run.store.labels[run.split.train] == 1).sum())
     assert run.record["dropped_persons"] == {"persons": hugs, "clips": hugs}
     assert hugs > 0
+
+
+def test_classes_are_rivals_of_those_on_their_lists() -> None:
+    lists = (("sit", "walk", "elsewhere"), ("walk", "run"))
+    rivals = rival_classes(lists, ["sit", "walk", "run"], protocol="p")
+    assert rivals.tolist() == [[True, True, False], [True, True, True], [False, True, True]]
+    with pytest.raises(InputError, match="'p': class 'jump' is on none of its lists"):
+        rival_classes(lists, ["sit", "jump"], protocol="p")
+    with pytest.raises(InputError, match="'sit' is on none"):
+        rival_classes((), ["sit"], protocol="p")
+
+
+def test_a_softmax_over_rivals_is_one_over_them_alone() -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(5, 4, requires_grad=True), torch.tensor([0, 1, 2, 0, 1])
+    rivals = torch.block_diag(torch.ones(3, 3), torch.ones(1, 1)).bool()
+    loss = cross_entropy_of_rivals(logits, labels, rivals, 0.1)
+    torch.testing.assert_close(loss, F.cross_entropy(logits[:, :3], labels, label_smoothing=0.1))
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert gradient.isfinite().all()
+    assert (gradient[:, 3] == 0).all()
+    every = cross_entropy_of_rivals(logits, labels, None, 0.1)
+    torch.testing.assert_close(every, cross_entropy_of_rivals(logits, labels, torch.ones(4, 4).bool(), 0.1))

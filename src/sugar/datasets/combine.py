@@ -20,7 +20,8 @@ def combine_stores(parts: Sequence[tuple[Store, Protocol]], path: str | Path, la
     """Write the clips of several stores into one, in a common joint layout.
 
     Classes of the same name become one. Clip ids begin with their store's name. Only clips that their protocol
-    puts on a side are taken; which side that is stands in ``protocol.yaml`` in the new store's folder.
+    puts on a side are taken; which side that is, and which classes each store has, stands in ``protocol.yaml`` in the
+    new store's folder.
 
     Raises:
         InputError: two stores of one name, a layout that clips cannot be brought to, or a folder that is no store.
@@ -41,7 +42,12 @@ def combine_stores(parts: Sequence[tuple[Store, Protocol]], path: str | Path, la
                     sides[side].append(row["clip_id"])
         rules = [f"{store.name} ({store.hash[:12]}) by {protocol.name}" for store, protocol in parts]
         writer.write_manifest("+".join(names), "; ".join(rules), [])
-        described = {"source": "; ".join(rules), "train_clips": sides["train"], "test_clips": sides["test"]}
+        described = {
+            "source": "; ".join(rules),
+            "lists": {store.name: list(store.classes) for store, _ in parts},
+            "train_clips": sides["train"],
+            "test_clips": sides["test"],
+        }
         (folder / PROTOCOL_FILE).write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
     return Store.open(path)
 

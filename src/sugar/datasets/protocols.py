@@ -39,6 +39,7 @@ class Protocol:
         classes: the classes that take part, by name or 0-based index; none named are all.
         unseen: the classes that only test, likewise; the others only train.
         generalised: the test side keeps the seen classes too.
+        lists: names of classes that are asked together, where not all are (combined stores: those of each).
         class_list: what indices count in, a name or path for `class_names`; empty is the store's own order.
         dataset: which data set it is for.
         source: where it comes from.
@@ -57,6 +58,7 @@ class Protocol:
     classes: tuple[int | str, ...] = ()
     unseen: tuple[int | str, ...] = ()
     generalised: bool = False
+    lists: tuple[tuple[str, ...], ...] = ()
     class_list: str = ""
     dataset: str = ""
     source: str = ""
@@ -147,6 +149,12 @@ def _from_entry(entry: dict[str, Any], name: str, where: str) -> Protocol:
             values[key] = _numbers(value, f"{where}: {name}: {key}")
         elif key in ("classes", "unseen"):
             values[key] = _references(value, f"{where}: {name}: {key}")
+        elif key == "lists":
+            if not isinstance(value, dict):
+                raise InputError(f"{where}: protocol {name!r}: lists must be class names by the list's name")
+            values[key] = tuple(
+                _texts(names, f"{where}: {name}: lists: {of}", "class names") for of, names in value.items()
+            )
         elif isinstance(types[key].default, tuple):
             values[key] = _texts(value, f"{where}: {name}: {key}")
         elif types[key].default is MISSING or not isinstance(value, bool if key == "generalised" else str):
@@ -184,9 +192,9 @@ def _references(value: Any, where: str) -> tuple[int | str, ...]:
     return tuple(found)
 
 
-def _texts(value: Any, where: str) -> tuple[str, ...]:
+def _texts(value: Any, where: str, what: str = "clip ids") -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
-        raise InputError(f"protocol {where!r}: give a list of clip ids")
+        raise InputError(f"protocol {where!r}: give a list of {what}")
     return tuple(value)
 
 

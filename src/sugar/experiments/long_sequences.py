@@ -29,8 +29,7 @@ from sugar.models.encoders import Encoder
 from sugar.models.encoders.build import build_encoder
 from sugar.models.language import LanguageModel
 from sugar.models.llm_weights import LanguageConfig
-from sugar.models.run_folder import CLASSES_FILE, load_module, read_description
-from sugar.skeleton.layout import JointLayout
+from sugar.models.run_folder import load_module, read_description
 from sugar.training.config import RunConfig
 from sugar.training.instruct import ListConfig, draw_candidates, draw_size
 from sugar.training.optimisation import OptimisationConfig, build_optimizer, learning_rate, trainable_parameters
@@ -137,12 +136,11 @@ def read_encoder(run: Path) -> tuple[Encoder, RunConfig, tuple[str, ...]]:
     Raises:
         InputError: no finished run there, or a file that does not fit.
     """
-    described = read_description(run / CLASSES_FILE)
+    described = read_description(run)
     config, _ = parse_config(RunConfig, read_yaml(run / "config.yaml"), where=str(run / "config.yaml"))
-    layout = JointLayout.from_dict(described["layout"], where=str(run / CLASSES_FILE))
-    encoder = build_encoder(config.model.encoder, layout)
+    encoder = build_encoder(config.model.encoder, described.layout)
     load_module(encoder, run / "encoder.safetensors")
-    return encoder.eval().requires_grad_(False), config, tuple(described["classes"])
+    return encoder.eval().requires_grad_(False), config, described.classes
 
 
 @torch.no_grad()

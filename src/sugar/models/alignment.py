@@ -30,6 +30,9 @@ class AlignmentConfig:
     """With `batch`: visual texts drawn per clip beside its one motion text."""
     cross_entropy: float = 0.0
     """Weight of an auxiliary softmax classifier on the pooled tokens; 0 is the paper."""
+    negative_classes: Literal["all", "own_list"] = "all"
+    """Whose texts may be negatives: those of all training classes, or those of classes that share one of the protocol's
+    lists with the clip's own. For data sets that are trained together and never asked together."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes: (1 - a) x contrast + a x mean contrast of every class."""
     initial_temperature: float = 0.07
@@ -115,6 +118,7 @@ class KnowledgeAlignment(nn.Module):
         texts: Tensor,
         text_classes: Tensor,
         generator: torch.Generator | None = None,
+        rivals: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one batch: the mean over the branches.
 
@@ -124,6 +128,7 @@ class KnowledgeAlignment(nn.Module):
             texts: ``[N, e]`` unit text embeddings: the whole bank, or those that this batch drew.
             text_classes: ``[N]`` their class ids.
             generator: on the CPU; draws the right text of each clip where there is ``one``.
+            rivals: ``[K, K]`` bool, whose texts count for a clip of each class; None: all.
         """
         if self.config.negatives == "batch":
             texts, text_classes = gather_with_gradient(texts), gather_with_gradient(text_classes)
@@ -134,11 +139,16 @@ class KnowledgeAlignment(nn.Module):
             one = one_of(positive, generator)
             logits = logits.masked_fill((positive & ~one).repeat(len(self.projections), 1), -math.inf)
             positive = one
+        if rivals is not None:
+            others = ~rivals[labels][:, text_classes]
+            logits = logits.masked_fill(others.repeat(len(self.projections), 1), -math.inf)
         positive = positive.repeat(len(self.projections), 1)
         contrast = mil_nce(logits, positive)
         loss = contrast
         if self.config.label_smoothing > 0:
-            per_class = logits.logsumexp(dim=1).mean() - class_log_scores(logits, text_classes).mean()
+            scores = class_log_scores(logits, text_classes)
+            mean = scores.mean() if rivals is None else finite_mean(scores)
+            per_class = logits.logsumexp(dim=1).mean() - mean
             loss = (1 - self.config.label_smoothing) * loss + self.config.label_smoothing * per_class
         logs = {"contrast": contrast.detach(), "temperature": self.temperature.detach()}
         if self.classifier is not None:
@@ -152,6 +162,12 @@ def one_of(positive: Tensor, generator: torch.Generator | None) -> Tensor:
     """One of the true entries of each row ``[B, N]``, at random."""
     keys = torch.rand(positive.shape, generator=generator).to(positive.device).masked_fill(~positive, -1.0)
     return F.one_hot(keys.argmax(dim=1), positive.shape[1]).bool()
+
+
+def finite_mean(scores: Tensor) -> Tensor:
+    """Mean over the rows of each row's mean of what is not infinite."""
+    finite = scores.isfinite()
+    return (scores.masked_fill(~finite, 0.0).sum(dim=1) / finite.sum(dim=1)).mean()
 
 
 def class_log_scores(logits: Tensor, text_classes: Tensor) -> Tensor:

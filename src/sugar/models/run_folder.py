@@ -1,22 +1,27 @@
 """The weights in a run folder: how a model is written and read (DESIGN section 4)."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from sugar.config import parse_config, read_yaml
 from sugar.errors import InputError
-from sugar.files import atomic_write
+from sugar.files import atomic_write, write_text
+from sugar.models.config import ModelConfig
 from sugar.models.language import LanguageModel
 from sugar.models.motion import MotionReference
+from sugar.skeleton.layout import JointLayout
 
 CLASSES_FILE = "classes.json"
 REFERENCE_FILE = "motion_reference.safetensors"
 WORDS_FILE = "soft_words.safetensors"
+RUN_FORMAT = 1
+"""Raise it whenever folders that were written before can no longer be read."""
 
 
 def save_module(module: nn.Module, path: Path) -> None:
@@ -72,22 +77,69 @@ def load_reference(path: Path) -> MotionReference:
 
 def _does_not_fit(path: Path, error: Exception) -> InputError:
     reason = str(error).splitlines()[0]
-    return InputError(f"{path}: does not fit the run's config.yaml ({reason}); restore the file")
+    return InputError(
+        f"{path}: does not fit the run's config.yaml ({reason}); restore the file, or train again if the run is of an "
+        "older version of sugar"
+    )
 
 
-def read_description(path: Path) -> dict[str, Any]:
-    """Classes, layout and parts of a finished run.
+@dataclass(frozen=True)
+class RunDescription:
+    """What a finished run is of.
+
+    Args:
+        classes: names of the training classes.
+        layout: of the joints that the encoder reads.
+        parts: which of motion, baseline and language there are.
+    """
+
+    classes: tuple[str, ...]
+    layout: JointLayout
+    parts: tuple[str, ...]
+
+
+def write_description(folder: Path, described: RunDescription) -> None:
+    """Write `CLASSES_FILE`."""
+    content = {
+        "format": RUN_FORMAT,
+        "classes": list(described.classes),
+        "layout": described.layout.to_dict(),
+        "parts": list(described.parts),
+    }
+    write_text(folder / CLASSES_FILE, json.dumps(content, indent=1) + "\n")
+
+
+def read_description(folder: Path) -> RunDescription:
+    """What `write_description` wrote.
 
     Raises:
-        InputError: there is no finished run, or its description is damaged.
+        InputError: there is no finished run, it is of another format, or its description is damaged.
     """
+    path = folder / CLASSES_FILE
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        return {key: described[key] for key in ("classes", "layout", "parts")}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        written = content.get("format", 1)  # the first folders do not say
+        classes, layout, parts = (content[key] for key in ("classes", "layout", "parts"))
     except FileNotFoundError:
         raise InputError(f"{path}: missing; this is no finished run (sugar train --resume finishes one)") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: damaged ({error}); restore the file or train again") from error
+    if written != RUN_FORMAT:
+        raise InputError(
+            f"{path}: the run has format {written!r}, this version of sugar reads {RUN_FORMAT}; use the version that "
+            "made it or train again"
+        )
+    return RunDescription(tuple(classes), JointLayout.from_dict(layout, where=str(path)), tuple(parts))
+
+
+def read_model_config(folder: Path) -> ModelConfig:
+    """How the model of a run is built.
+
+    Raises:
+        InputError: ``config.yaml`` is missing or damaged.
+    """
+    path = folder / "config.yaml"
+    return parse_config(ModelConfig, read_yaml(path).get("model", {}), where=str(path))[0]
 
 
 def verify_base(language: LanguageModel, path: Path) -> None:

@@ -5,7 +5,6 @@ scoring of the candidate list), `fused` (those three, weighed on validation clip
 beside them.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +12,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from sugar.config import parse_config, read_yaml
 from sugar.datasets.batches import ClipBatch, batch_clips
 from sugar.datasets.views import View, view_joints
 from sugar.errors import InputError
@@ -34,15 +32,17 @@ from sugar.models.language import LanguageModel
 from sugar.models.motion import MotionHead, MotionReference, UnseenMotion
 from sugar.models.recognition import Recognition
 from sugar.models.run_folder import (
-    CLASSES_FILE,
     REFERENCE_FILE,
     WORDS_FILE,
+    RunDescription,
     load_module,
     load_reference,
     read_description,
+    read_model_config,
     save_module,
     save_tensors,
     verify_base,
+    write_description,
 )
 from sugar.models.soft_words import NameWords, SoftWords
 from sugar.models.told import tell_claims
@@ -344,8 +344,7 @@ class Sugar(nn.Module):
             write_text(folder / "fusion.json", self.fusion.to_json() + "\n")
         # Last: a folder with this file is a whole run.
         parts = [name for name in ("motion", "baseline", "language") if getattr(self, name) is not None]
-        described = {"classes": list(self.classes), "layout": self.layout.to_dict(), "parts": parts}
-        write_text(folder / CLASSES_FILE, json.dumps(described, indent=1) + "\n")
+        write_description(folder, RunDescription(tuple(self.classes), self.layout, tuple(parts)))
 
     def take_stage_one(self, folder: Path) -> None:
         """Take encoder, alignment, motion head and, where it is there, the baseline from another run's folder.
@@ -374,19 +373,18 @@ class Sugar(nn.Module):
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError(f"{folder}: no such run folder; give the --out of `sugar train`")
-        described = read_description(folder / CLASSES_FILE)
-        values = read_yaml(folder / "config.yaml").get("model", {})
-        config, _ = parse_config(ModelConfig, values, where=str(folder / "config.yaml"))
+        described, config = read_description(folder), read_model_config(folder)
         if llm is not None:
             config.language.name = llm
-        layout = JointLayout.from_dict(described["layout"], where=str(folder / CLASSES_FILE))
         bank = TextBank.load(folder / "texts")
-        motion_bank = TextBank.load(folder / "motion_sentences") if "motion" in described["parts"] else None
-        model = cls(config=config, layout=layout, classes=described["classes"], bank=bank, motion_bank=motion_bank)
+        motion_bank = TextBank.load(folder / "motion_sentences") if "motion" in described.parts else None
+        model = cls(
+            config=config, layout=described.layout, classes=described.classes, bank=bank, motion_bank=motion_bank
+        )
         model.take_stage_one(folder)
-        if "baseline" in described["parts"] and model.baseline is None:
+        if "baseline" in described.parts and model.baseline is None:
             raise InputError(f"{folder / 'baseline.safetensors'}: missing from the run folder; restore the file")
-        if "language" in described["parts"]:
+        if "language" in described.parts:
             bridge, language = model.add_language()
             load_module(bridge, folder / "bridge.safetensors")
             if model.words is not None:

@@ -1,7 +1,6 @@
 """The linear baseline `fc`, trained on the same engine and data as the method that it is compared with."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sugar.datasets.augment import AugmentConfig, augment
@@ -9,10 +8,13 @@ from sugar.datasets.batches import ClipBatch
 from sugar.models.baseline import LinearBaseline
 from sugar.skeleton.layout import JointLayout
 from sugar.training.engine import Objective
+from sugar.training.rivals import cross_entropy_of_rivals
 
 
 class BaselineObjective(Objective):
-    """Augment, encode, softmax cross-entropy."""
+    """Augment, encode, softmax cross-entropy; ``rivals`` as in `RepresentObjective`."""
+
+    rivals: Tensor | None
 
     def __init__(
         self,
@@ -22,8 +24,10 @@ class BaselineObjective(Objective):
         augmentation: AugmentConfig,
         frames: int,
         label_smoothing: float,
+        rivals: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.register_buffer("rivals", rivals, persistent=False)
         self.baseline = baseline
         self.layout, self.augmentation, self.frames = layout, augmentation, frames
         self.label_smoothing = label_smoothing
@@ -32,6 +36,6 @@ class BaselineObjective(Objective):
         joints, frames, _ = augment(batch, self.layout, self.augmentation, self.frames, generator)
         logits = self.baseline.branch_logits(joints, batch.persons, frames)
         labels = batch.labels.repeat(len(logits))
-        loss = F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=self.label_smoothing)
+        loss = cross_entropy_of_rivals(logits.flatten(0, 1), labels, self.rivals, self.label_smoothing)
         accuracy = (logits.mean(dim=0).argmax(dim=1) == batch.labels).float().mean()
         return loss, {"accuracy": accuracy.detach()}

@@ -68,6 +68,7 @@ class InstructObjective(Objective):
         tell: what the prompt says of encoded clips beside their action tokens (`Sugar.tell`).
         guard: what must not reach the LLM.
         soft: soft words of the candidates beside the bridge's tokens; None: there are none.
+        rivals: ``[K, K]`` bool, which classes may stand on a list with each (`rival_classes`); None: all.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class InstructObjective(Objective):
         guard: UnseenGuard | None = None,
         of_clips: Mapping[int, str] | None = None,
         soft: SoftWordTask | None = None,
+        rivals: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.guard = guard or UnseenGuard()
@@ -95,6 +97,8 @@ class InstructObjective(Objective):
             self.guard.check_texts("descriptions", texts)
         self.encoder, self.bridge, self.language = encoder.requires_grad_(False), bridge, language
         self.names, self.descriptions = list(names), [list(d) for d in descriptions]
+        together = torch.ones(len(names), len(names)) if rivals is None else rivals
+        self.rivals = [row.nonzero().flatten().tolist() for row in together]
         self.layout, self.augmentation, self.frames, self.lists = layout, augmentation, frames, lists
         self.own, self.tell, self.soft = own, tell, soft
         self.rates = np.zeros(0) if own is None else own.rates().numpy()
@@ -109,9 +113,11 @@ class InstructObjective(Objective):
             joints, frames, mirrored = augment(batch, self.layout, self.augmentation, self.frames, generator)
             tokens, mask = self.encoder(joints, batch.persons, frames)
         candidates, descriptions = [], []
-        size = draw_size(len(self.names), self.lists, generator)
+        size = draw_size(max(len(self.rivals[label]) for label in batch.labels.tolist()), self.lists, generator)
         for label in batch.labels.tolist():
-            candidates.append(draw_candidates(self.names, label, size, self.lists, generator))
+            own = self.rivals[label]
+            names = draw_candidates([self.names[i] for i in own], own.index(label), size, self.lists, generator)
+            candidates.append(names)
             self.guard.check_names("a prompt's list", candidates[-1])
             descriptions.append(pick(self.descriptions[label], generator))
         for row, (index, swapped) in enumerate(zip(batch.indices.tolist(), mirrored.tolist(), strict=True)):

@@ -34,10 +34,16 @@ class MotionTask(nn.Module):
         self.register_buffer("own_embeddings", own.embeddings, persistent=False)
 
     def forward(
-        self, tokens: Tensor, mask: Tensor, batch: ClipBatch, mirrored: Tensor, generator: torch.Generator
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        batch: ClipBatch,
+        mirrored: Tensor,
+        generator: torch.Generator,
+        rivals: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted loss of one batch of encoded clips; ``mirrored`` ``[B]`` says whose sides are swapped."""
-        loss, logs = self.head(tokens, mask, batch.labels, self.sentences, self.classes)
+        loss, logs = self.head(tokens, mask, batch.labels, self.sentences, self.classes, rivals=rivals)
         drawn = self.own.draw(batch.indices, mirrored, generator).to(tokens.device)
         own = self.head.own_contrast(tokens, mask, self.own_embeddings[drawn], self.config.own_temperature)
         truth = self.own.claims(batch.indices, mirrored).to(tokens.device)
@@ -57,10 +63,12 @@ class RepresentObjective(Objective):
     Args:
         bank: texts of the training classes, classes numbered as the labels are.
         motion: the motion head's task; None: knowledge texts alone, as in the paper.
+        rivals: ``[K, K]`` bool, which classes each is told apart from (`rival_classes`); None: from all.
     """
 
     texts: Tensor
     text_classes: Tensor
+    rivals: Tensor | None
 
     def __init__(
         self,
@@ -72,12 +80,14 @@ class RepresentObjective(Objective):
         augmentation: AugmentConfig,
         frames: int,
         motion: MotionTask | None = None,
+        rivals: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.alignment, self.motion = encoder, alignment, motion
         self.layout, self.augmentation, self.frames = layout, augmentation, frames
         self.register_buffer("texts", bank.embeddings, persistent=False)
         self.register_buffer("text_classes", bank.classes, persistent=False)
+        self.register_buffer("rivals", rivals, persistent=False)
         self._of_kind: dict[str, list[int]] = {}
         for row, kind in enumerate(bank.kinds):
             self._of_kind.setdefault(kind, []).append(row)
@@ -89,9 +99,9 @@ class RepresentObjective(Objective):
         if self.alignment.config.negatives == "batch":
             drawn = self._draw(batch.labels, generator)
             texts, text_classes = texts[drawn], text_classes[drawn]
-        loss, logs = self.alignment(tokens, mask, batch.labels, texts, text_classes, generator)
+        loss, logs = self.alignment(tokens, mask, batch.labels, texts, text_classes, generator, self.rivals)
         if self.motion is not None:
-            motion_loss, motion_logs = self.motion(tokens, mask, batch, mirrored, generator)
+            motion_loss, motion_logs = self.motion(tokens, mask, batch, mirrored, generator, self.rivals)
             loss, logs = loss + motion_loss, logs | motion_logs
         return loss, logs
 

@@ -36,8 +36,10 @@ from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
 from sugar.training.made_up_names import make_up_names
+from sugar.training.pretrained import take_pretrained
 from sugar.training.reference import fit_tolerance
 from sugar.training.represent import MotionTask, RepresentObjective
+from sugar.training.rivals import rival_classes
 from sugar.training.soft_word_task import SoftWordTask, TextSource
 from sugar.training.text_only import build_text_only
 from sugar.training.texts import (
@@ -97,9 +99,13 @@ class Run:
         check_named(config)
         self.pack = load_pack(config.knowledge.pack)
         opened = Store.open(config.data.store)
-        self.split: Split = split(opened, get_protocol(config.data.protocol), config.data.validation)
+        protocol = get_protocol(config.data.protocol)
+        self.split: Split = split(opened, protocol, config.data.validation)
         self.classes = list(self.split.seen)
         self.store = opened.view(classes=self.classes)
+        self.rivals = None
+        if config.model.alignment.negative_classes == "own_list":
+            self.rivals = rival_classes(protocol.lists, self.classes, protocol=protocol.name)
         self.guard = UnseenGuard.of(self.split.unseen, self.classes, self.pack)
         for side, indices in (("training", self.split.train), ("validation", self.split.validation)):
             self.guard.check_names(f"{side} clips", (opened.classes[i] for i in np.unique(opened.labels[indices])))
@@ -128,10 +134,13 @@ class Run:
         )
         if self.model.motion is not None and isinstance(encoder, ClaimEncoder):
             self.model.motion.rarity.copy_(encoder.rarity)
+        pretrained = take_pretrained(self.model, Path(config.pretrained), self.guard) if config.pretrained else None
         if config.start_from:
             self.model.take_stage_one(Path(config.start_from))
         self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
         self.record = environment(seed=config.seed, store_hash=self.store.hash)
+        if pretrained is not None:
+            self.record["pretrained"] = pretrained
         dropped = (self.store.num_persons[self.split.train] - config.model.preprocess.max_persons).clip(min=0)
         self.record["dropped_persons"] = {"persons": int(dropped.sum()), "clips": int((dropped > 0).sum())}
         write_config(config, out / "config.yaml")
@@ -174,6 +183,7 @@ class Run:
             augmentation=stage.augment,
             frames=self.config.model.frames,
             motion=motion,
+            rivals=self.rivals,
         )
         self._fit(objective, stage, "represent", self._validation("text"))
         if model.motion is not None:
@@ -189,6 +199,7 @@ class Run:
             augmentation=stage.augment,
             frames=self.config.model.frames,
             label_smoothing=stage.label_smoothing,
+            rivals=self.rivals,
         )
         self._fit(objective, stage, "baseline", self._validation("fc"))
 
@@ -214,6 +225,7 @@ class Run:
             guard=self.guard,
             of_clips={i: self.clip_descriptions[i] for i in self.split.train.tolist() if i in self.clip_descriptions},
             soft=self._soft_words(),
+            rivals=self.rivals,
         )
         self._fit(objective, stage, "instruct", self._validation("llm"))
         after = language.base_hash()
