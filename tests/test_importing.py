@@ -122,6 +122,7 @@ def test_nothing_valid_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_import_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
     source = write_source(tmp_path / "in", 6 * CHUNK_ITEMS)
+    (source / "00001.txt").write_text("bad")
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from test_importing import TextReader, import_data\n"
@@ -131,26 +132,27 @@ def test_an_interrupted_import_goes_on(tmp_path: Path, sent: signal.Signals) -> 
     parts = tmp_path / ".s.import" / "parts"
     environment = os.environ | {"STOP_AT": str(2 * CHUNK_ITEMS + 5)}
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        while len(list(parts.glob("*.json"))) < 2 and process.poll() is None:
+        while len(list(parts.glob("*.arrow"))) < 2 and process.poll() is None:
             time.sleep(0.02)
         os.kill(process.pid, sent)
         _, errors = process.communicate(timeout=30)
     assert not (tmp_path / "s").exists()
     if sent == signal.SIGINT:
         assert "the same command goes on" in errors
-    assert len(list(parts.glob("*.json"))) == 2
+    assert len(list(parts.glob("*.arrow"))) == 2
     # Same size, other content: if what is there were read again, this one would be rejected.
     first = source / "00000.txt"
     first.write_text("bad".ljust(first.stat().st_size))
     store = import_data(TextReader(), source, tmp_path / "s", name="toy", workers=1)
-    assert len(store) == 6 * CHUNK_ITEMS
+    assert len(store) == 6 * CHUNK_ITEMS - 1
+    assert [row.file for row in store.manifest.rejected] == ["00001.txt"]
     assert entries(tmp_path) == {"in", "s"}
 
 
 def test_another_source_does_not_go_on_with_old_parts(tmp_path: Path) -> None:
     parts = tmp_path / ".s.import" / "parts"
     parts.mkdir(parents=True)
-    (parts / "00000000.json").write_text('{"clips": 0, "rejected": [], "labels": []}')
+    (parts / "00000000.arrow").write_text("of another import")
     source = write_source(tmp_path / "in", 2)
     assert len(import_data(TextReader(), source, tmp_path / "s", name="toy", workers=1)) == 2
 

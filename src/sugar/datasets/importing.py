@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -86,19 +86,33 @@ def _plan(reader: Reader, source: Path, files: Sequence[SourceFile]) -> Plan:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Some items and the part file that they are read into; its summary is written last."""
+    """Some items and the part file that they are read into, which is there once all are read."""
 
     items: tuple[Item, ...]
     part: Path
 
     @property
-    def summary(self) -> Path:
+    def refused(self) -> Path:
+        """Where the rejected files are listed; there only if there are any, since small files take their time too."""
         return self.part.with_suffix(".json")
 
-    def told(self) -> dict[str, Any]:
-        """What the summary says: the number of clips, the rejected files, the labels."""
-        summary: dict[str, Any] = json.loads(self.summary.read_text(encoding="utf-8"))
-        return summary
+    def rejected(self) -> list[Rejected]:
+        """The files that were rejected."""
+        if not self.refused.is_file():
+            return []
+        return [Rejected(*row) for row in json.loads(self.refused.read_text(encoding="utf-8"))]
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The clips, mapped into memory."""
+        with pa.memory_map(str(self.part)) as mapped:
+            file = pa.ipc.open_file(mapped)
+            yield from (file.get_batch(i) for i in range(file.num_record_batches))
+
+    def labels(self) -> set[str]:
+        """The labels that occur."""
+        return {
+            name for batch in self.batches() for name in batch.column("label").unique().to_pylist() if name is not None
+        }
 
 
 def _chunks(plan: Plan, partial: Path, reader: str) -> list[_Chunk]:
@@ -123,7 +137,7 @@ def _read_chunks(
     chunks: Sequence[_Chunk], plan: Plan, workers: int, console: "Console | None"
 ) -> Generator[_Chunk, None, None]:
     """Read what is not there yet; yields all chunks, each once it and those before it are there."""
-    todo = [chunk for chunk in chunks if not chunk.summary.is_file()]
+    todo = [chunk for chunk in chunks if not chunk.part.is_file()]
     missing = {chunk.part for chunk in todo}
     if len(todo) < MANY_CHUNKS:
         workers = 1  # a second process takes longer to start than to help
@@ -165,18 +179,24 @@ def _run(todo: Sequence[_Chunk], plan: Plan, workers: int) -> Iterator[tuple[_Ch
         for chunk in todo:
             yield chunk, *_read_chunk(chunk, plan.read, plan.layout)
         return
-    # A fresh interpreter for each process: forking with Arrow's threads alive can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # A fresh interpreter for each process: forking with Arrow's threads alive can hang. This process reads as well,
+    # and so does not wait for the others to start.
+    with ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn")) as pool:
         queue = iter(todo)
         running: dict[Future[tuple[int, int]], _Chunk] = {}
         try:
             while True:
                 # Few in flight, so that neither memory nor what an interruption waits for grows with the source.
-                for chunk in islice(queue, 2 * workers - len(running)):
+                for chunk in islice(queue, 2 * (workers - 1) - len(running)):
                     running[pool.submit(_read_chunk, chunk, plan.read, plan.layout)] = chunk
-                if not running:
+                own = next(queue, None)
+                if own is not None:
+                    yield own, *_read_chunk(own, plan.read, plan.layout)
+                elif running:
+                    wait(running, return_when=FIRST_COMPLETED)
+                else:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in [future for future in running if future.done()]:
                     yield running.pop(future), *future.result()
         except BrokenProcessPool:
             raise RuntimeError(
@@ -190,7 +210,6 @@ def _run(todo: Sequence[_Chunk], plan: Plan, workers: int) -> Iterator[tuple[_Ch
 def _read_chunk(chunk: _Chunk, read: Read, layout: JointLayout) -> tuple[int, int]:
     """Read a chunk's items into its part file; returns how many clips and how many rejected files."""
     rejected: list[Rejected] = []
-    labels: set[str] = set()
     clips = 0
     temporary = chunk.part.with_suffix(".tmp")
     with BatchWriter(temporary, ROW_SCHEMA) as part:
@@ -204,13 +223,13 @@ def _read_chunk(chunk: _Chunk, read: Read, layout: JointLayout) -> tuple[int, in
                         rejected.append(Rejected(item.name, reason))
                     else:
                         part.add(as_row(clip))
-                        labels.update([] if clip.label is None else [clip.label])
                         clips += 1
             except InputError as error:
                 rejected.append(Rejected(item.name, str(error)))
+    chunk.refused.unlink(missing_ok=True)
+    if rejected:
+        write_text(chunk.refused, json.dumps([[row.file, row.reason] for row in rejected]))
     temporary.replace(chunk.part)
-    rows = [[row.file, row.reason] for row in rejected]
-    write_text(chunk.summary, json.dumps({"clips": clips, "rejected": rows, "labels": sorted(labels)}))
     return clips, len(rejected)
 
 
@@ -221,16 +240,14 @@ def _join(chunks: Iterable[_Chunk], plan: Plan, folder: Path, store: Path, name:
     classes = plan.classes
     if classes is None:
         chunks = list(chunks)
-        classes = tuple(sorted({label for chunk in chunks for label in chunk.told()["labels"]}))
+        classes = tuple(sorted(set().union(*(chunk.labels() for chunk in chunks))))
     rejected: list[Rejected] = []
     refused: list[Rejected] = []  # an id twice, a label outside the list
     with StoreWriter(folder, plan.layout, classes) as writer:
         for chunk in chunks:
-            rejected += [Rejected(*row) for row in chunk.told()["rejected"]]
-            with pa.memory_map(str(chunk.part)) as mapped:
-                file = pa.ipc.open_file(mapped)
-                for i in range(file.num_record_batches):
-                    refused += writer.add_batch(file.get_batch(i))
+            rejected += chunk.rejected()
+            for batch in chunk.batches():
+                refused += writer.add_batch(batch)
     rejected += refused
     if not writer.clips:
         why = f" (first of {len(rejected)} rejected: {rejected[0].file}: {rejected[0].reason})" if rejected else ""

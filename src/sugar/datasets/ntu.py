@@ -76,7 +76,8 @@ class Ntu120Reader:
 
     def clip(self, file: SourceFile, *, named: bool) -> SkeletonClip:
         """The clip of one file; ``named``: its name must have the data set's form."""
-        match = _NAME.fullmatch(file.stem)
+        stem = file.stem
+        match = _NAME.fullmatch(stem)
         setup, camera, subject, trial, label = None, None, None, None, None
         if match:
             setup, camera, subject, trial, action = (int(number) for number in match.groups())
@@ -90,13 +91,13 @@ class Ntu120Reader:
         sightings = parse_skeleton_text(file.read(_MAX_BYTES), NTU25.num_joints)
         joints, states = persons(sightings, tracks_by_id(sightings), self._cleaning)
         joints[states == 0] = 0
-        with making_clip(file.stem, label):
+        with making_clip(stem, label):
             return SkeletonClip(
                 joints=joints,
                 layout=NTU25,
                 fps=FPS,
                 confidence=states * np.float32(0.5),
-                clip_id=file.stem,
+                clip_id=stem,
                 label=label,
                 subject=subject,
                 camera=camera,

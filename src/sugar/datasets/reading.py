@@ -6,6 +6,7 @@ reads one item at a time, so that items can be read by several processes and an 
 
 import math
 import os
+import posixpath
 import shutil
 import tarfile
 import zipfile
@@ -46,12 +47,12 @@ class SourceFile:
 
     @property
     def stem(self) -> str:
-        return PurePosixPath(self.name).stem
+        return posixpath.splitext(posixpath.basename(self.name))[0]
 
     @property
     def suffix(self) -> str:
         """The ending in lower case, with its dot."""
-        return PurePosixPath(self.name).suffix.lower()
+        return posixpath.splitext(self.name)[1].lower()
 
     @property
     def folder(self) -> str:
@@ -68,8 +69,9 @@ class SourceFile:
         if self.size > max_bytes:
             raise InputError(f"{self.size:,} bytes are more than the {max_bytes:,} that such a file may have")
         try:
-            if self.root.is_dir():
-                return (self.root / self.name).read_bytes()
+            if os.path.isdir(self.root):
+                with open(os.path.join(self.root, self.name), "rb", buffering=0) as file:
+                    return file.readall()
             if self.root.name == self.name:  # a file by itself
                 return self.root.read_bytes()
             return _archive(self.root, self.root.stat().st_mtime_ns).read(self.name)
@@ -254,10 +256,11 @@ def _folder_files(folder: Path) -> tuple[SourceFile, ...]:
     found = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        within = PurePosixPath(Path(parent).relative_to(folder).as_posix())
         for name in names:
-            path = Path(parent, name)
-            if not name.startswith(".") and path.is_file():
-                found.append(SourceFile(path.relative_to(folder).as_posix(), folder, path.stat().st_size))
+            path = os.path.join(parent, name)
+            if not name.startswith(".") and os.path.isfile(path):
+                found.append(SourceFile(str(within / name), folder, os.path.getsize(path)))
     return tuple(sorted(found, key=lambda file: file.name))
 
 

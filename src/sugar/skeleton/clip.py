@@ -104,12 +104,15 @@ class SkeletonClip:
 
 def _frozen(values: npt.ArrayLike, where: str, what: str) -> Array:
     """As float32 that nobody can write to; a copy unless it already is that (a view into a store)."""
-    try:
-        # A number too large for float32 becomes infinite here and is reported with its place later.
-        with np.errstate(over="ignore"):
-            array = np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: {what} are not a regular array of numbers ({error})") from None
+    if isinstance(values, np.ndarray) and values.dtype == np.float32:
+        array = values
+    else:
+        try:
+            # A number too large for float32 becomes infinite here and is reported with its place later.
+            with np.errstate(over="ignore"):
+                array = np.asarray(values, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{where}: {what} are not a regular array of numbers ({error})") from None
     if array.flags.writeable:
         array = array.copy() if array is values or array.base is not None else array
         array.setflags(write=False)

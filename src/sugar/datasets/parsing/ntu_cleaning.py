@@ -53,7 +53,8 @@ def persons(
     kept = list(tracks)
     kept = [track for track in kept if len(track) > cleaning.short_track] or kept
     if len(kept) > 1:
-        kept = [t for t in kept if _share_wide(sightings.joints[t]) < cleaning.wide_share] or kept
+        wide = _wide(sightings.joints)
+        kept = [track for track in kept if wide[track].mean() < cleaning.wide_share] or kept
     if len(kept) > 1:
         kept = sorted(kept, key=lambda track: -_motion(sightings.joints[track]))[: cleaning.max_persons]
     if len(kept) > MAX_TRACKS:
@@ -76,12 +77,15 @@ def tracks_by_id(sightings: Sightings) -> list[npt.NDArray[np.int64]]:
         InputError: an id is there twice in one frame.
     """
     number = {body: k for k, body in enumerate(dict.fromkeys(sightings.body_id))}
-    numbers = np.array([number[body] for body in sightings.body_id])
-    tracks = [np.flatnonzero(numbers == k) for k in range(len(number))]
+    if len(number) == 1:
+        tracks = [np.arange(len(sightings.frame))]
+    else:
+        numbers = np.array([number[body] for body in sightings.body_id])
+        tracks = [np.flatnonzero(numbers == k) for k in range(len(number))]
     for body, track in zip(number, tracks, strict=True):
-        for i in np.flatnonzero(np.diff(sightings.frame[track]) == 0)[:1].tolist():
-            frame = sightings.frame[track][i]
-            raise InputError(f"body {body.decode('ascii', 'replace')[:40]} is there twice in frame {frame}")
+        frame = sightings.frame[track]
+        for i in np.flatnonzero(frame[1:] == frame[:-1])[:1].tolist():
+            raise InputError(f"body {body.decode('ascii', 'replace')[:40]} is there twice in frame {frame[i]}")
     return tracks
 
 
@@ -92,10 +96,11 @@ def tracks_by_rank(sightings: Sightings) -> list[npt.NDArray[np.int64]]:
     return [np.flatnonzero(rank == k) for k in range(int(rank.max(initial=-1)) + 1)]
 
 
-def _share_wide(joints: npt.NDArray[np.float32]) -> float:
+def _wide(joints: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Which of N bodies are wider than tall, or nearly so."""
     xy = np.ascontiguousarray(joints[:, :, :2].transpose(1, 2, 0))
     x, y = xy.max(axis=0) - xy.min(axis=0)
-    return float((x > _WIDE * y).mean())
+    return np.asarray(x > _WIDE * y)
 
 
 def _motion(joints: npt.NDArray[np.float32]) -> float:

@@ -105,7 +105,7 @@ def _read_regular(text: bytes, num_joints: int) -> Sightings | None:
         and (chars[starts[body]] != ord(" ")).all()
         and (chars[ends[body] - 1] != ord(" ")).all()
         and _all_read(chars, starts[body + 1], ends[body + 1], b"%d" % num_joints)
-        and (num_fields[joint] == JOINT_FIELDS).all()
+        and np.count_nonzero(num_fields == JOINT_FIELDS) == len(joint)  # no other line has as many, says the above
         and (chars[end - 2] == ord(" ")).all()
         and state.max(initial=0) <= 2
     )
@@ -156,7 +156,7 @@ def _set_bits(bits: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         more = np.flatnonzero(rest != 0)
         word, rest = word[more], rest[more]
     places = np.concatenate(found or [word])
-    places.sort()
+    places.sort(kind="stable")  # made for runs that are sorted already
     return places
 
 
