@@ -25,7 +25,8 @@ from sugar.errors import InputError
 from sugar.inference.inputs import read_clips
 from sugar.skeleton.layouts import KINECT20
 
-SECONDS = 5.0
+SECONDS = 30.0
+"""Longer is a hang; long enough for a machine that does other things too."""
 
 
 def test_the_table_has_every_format() -> None:

@@ -12,20 +12,13 @@ import numpy as np
 
 from sugar import Sugar
 from sugar.datasets.store import Store
+from sugar.evaluation.drawing import palette
 from sugar.files import write_text
 from sugar.skeleton.clip import SkeletonClip
 
 POSES = 6
 WIDTH, HEIGHT = 150, 260
 CHARACTERS = 96
-COLOURS = {
-    "head": "#d9480f",
-    "hand": "#c2255c",
-    "arm": "#7048e8",
-    "hip": "#495057",
-    "leg": "#1971c2",
-    "foot": "#099268",
-}
 
 
 def draw(clip: SkeletonClip, label: str, confidence: float, description: str) -> str:
@@ -35,13 +28,14 @@ def draw(clip: SkeletonClip, label: str, confidence: float, description: str) ->
     points *= -1  # up is up, and the person's right hand is on our left: the sensor's x runs to its own left
     low, high = points.min(axis=(0, 1)), points.max(axis=(0, 1))
     scale = min((WIDTH - 20) / (high[0] - low[0]), (HEIGHT - 20) / (high[1] - low[1]))
+    colours = palette()
     part_of = {joint: part for part, joints in clip.layout.parts.items() for joint in joints}
     shapes = []
     for number, pose in enumerate((points - low) * scale):
         offset = np.array([number * WIDTH + 10, 10])
         for child, parent in clip.layout.bones:
             (x1, y1), (x2, y2) = pose[child] + offset, pose[parent] + offset
-            colour = COLOURS[part_of[child]]
+            colour = "rgb({},{},{})".format(*colours[part_of[child]])
             line = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
             shapes.append(f'<line {line} stroke="{colour}" stroke-width="4" stroke-linecap="round"/>')
     text = f"{label} ({confidence:.0%}). {description}"
