@@ -97,7 +97,8 @@ def check_no_good_answer_is_asked_again(record: list[dict[str, Any]], kills: Seq
         for good, late in pairwise(those):
             if good["well"]:
                 killed = any(good["received"] <= kill <= late["received"] for kill in kills)
-                assert killed or late["received"] - good["received"] > TIMEOUT, item
+                # The asking side gave up; its clock runs from before the server took the question.
+                assert killed or late["received"] - good["received"] > TIMEOUT / 2, item
 
 
 def test_faults_with_two_workers_and_two_endpoints_and_a_worker_that_dies(ray_runs, tmp_path):
