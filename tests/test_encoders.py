@@ -20,11 +20,15 @@ def patchgcn(layout: JointLayout) -> Encoder:
     return PatchGCN(layout=layout)
 
 
+def patchgcn_batch_norm(layout: JointLayout) -> Encoder:
+    return PatchGCN(layout=layout, config=PatchGCNConfig(norm="batch"))
+
+
 def default(layout: JointLayout) -> Encoder:
     return build_encoder(EncoderConfig(), layout)
 
 
-BUILDERS = [ctrgcn, patchgcn, default]
+BUILDERS = [ctrgcn, patchgcn, patchgcn_batch_norm, default]
 
 
 def clips(layout: JointLayout, length: int = 24, persons: int = 2) -> torch.Tensor:
@@ -101,6 +105,29 @@ def test_padding_does_not_change_valid_tokens(build, valid: int) -> None:
     assert mask.sum(1).tolist() == [alone.shape[1]] * 3
     torch.testing.assert_close(padded[:, : alone.shape[1]], alone, rtol=1e-4, atol=1e-5)
     assert not padded[:, alone.shape[1] :].any()
+
+
+def test_a_batch_norm_learns_from_valid_tokens_alone() -> None:
+    frames = torch.arange(24).expand(3, -1) < 8
+    joints = clips(KINECT20)
+    alone, padded = (patchgcn_batch_norm(KINECT20).train() for _ in range(2))
+    padded.load_state_dict(alone.state_dict())
+    for encoder in (alone, padded):
+        for module in encoder.modules():
+            if hasattr(module, "probability"):
+                module.probability = 0.0
+    expected, _ = alone(joints[:, :8], PRESENT)
+    tokens, mask = padded(joints, PRESENT, frames)
+    torch.testing.assert_close(tokens[:, : expected.shape[1]], expected, rtol=1e-4, atol=1e-5)
+    assert not tokens[~mask].any()
+    for name, buffer in alone.named_buffers():
+        torch.testing.assert_close(padded.get_buffer(name), buffer, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_norm_trains_on_a_single_token() -> None:
+    tokens, _ = patchgcn_batch_norm(KINECT20).train()(clips(KINECT20, length=4)[:1, :, :1], PRESENT[:1, :1])
+    assert tokens.shape[:2] == (1, 1)
+    assert tokens.isfinite().all()
 
 
 def test_bfloat16_autocast_agrees(build) -> None:

@@ -87,6 +87,17 @@ def test_the_run_says_where_it_began(first: Path, second: MakeRun, tmp_path: Pat
     assert len(record["encoder_sha256"]) == 64
 
 
+def test_a_stage_one_that_is_taken_over_whole_comes_first(second: MakeRun, tmp_path: Path) -> None:
+    before = second()
+    before.represent()
+    before.finish()
+    stage_one = (tmp_path / "run").rename(tmp_path / "stage-one")
+    run = second(start_from=str(stage_one), pretrained=str(tmp_path / "nowhere"), seed=1)
+    for name, tensor in before.model.encoder.state_dict().items():
+        assert torch.equal(run.model.encoder.state_dict()[name], tensor), name
+    assert "pretrained" not in run.record
+
+
 def test_a_motion_head_of_another_space_stays_as_it_is(first: Path, second: MakeRun) -> None:
     run = second(pretrained=str(first), model={"frames": 16, "motion": {"space": "claims"}})
     theirs = load_file(first / "motion.safetensors")

@@ -91,7 +91,7 @@ class RunConfig:
     """A run folder whose encoder, alignment and baseline this run takes over, to train other stages on them."""
     pretrained: str = ""
     """A run folder, of any classes, whose encoder stage 1 starts from instead of at random (`training.pretrained`); for
-    data sets of few clips. The linear baseline always starts at random."""
+    data sets of few clips. The linear baseline always starts at random. With `start_from` it is not read."""
     represent: StageConfig = field(default_factory=StageConfig)
     """Stage 1."""
     baseline: BaselineConfig = field(default_factory=BaselineConfig)

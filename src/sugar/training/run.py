@@ -134,9 +134,11 @@ class Run:
         )
         if self.model.motion is not None and isinstance(encoder, ClaimEncoder):
             self.model.motion.rarity.copy_(encoder.rarity)
-        pretrained = take_pretrained(self.model, Path(config.pretrained), self.guard) if config.pretrained else None
+        pretrained = None
         if config.start_from:
             self.model.take_stage_one(Path(config.start_from))
+        elif config.pretrained:
+            pretrained = take_pretrained(self.model, Path(config.pretrained), self.guard)
         self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
         self.record = environment(seed=config.seed, store_hash=self.store.hash)
         if pretrained is not None:

@@ -41,8 +41,7 @@ def parse_between(text: bytes, offsets: Indices) -> npt.NDArray[np.float32]:
             found = pc.cast(strings, pa.float64())
             values = np.frombuffer(found.buffers()[1], np.float64, 2 * count - 1)[::2].astype(np.float32)
             # Not a number for us: "nan" and "inf".
-            finite = np.isfinite(values)
-            doubtful = np.empty(0, np.int64) if finite.all() else np.flatnonzero(~finite)
+            doubtful = np.flatnonzero(~np.isfinite(values))
         except pa.ArrowInvalid:
             values = np.empty(count, np.float32)
             doubtful = np.arange(count)

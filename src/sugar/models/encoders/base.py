@@ -29,6 +29,8 @@ class Encoder(nn.Module, ABC):
             tokens `[B, L, d]` and their mask, bool `[B, L]`. A clip without any person gives zeros.
         """
         batch = joints.shape[0]
+        if frames is not None and bool(frames.all()):
+            frames = None  # nothing is padded: masks would only cost time
         clip_of_person = torch.arange(batch, device=joints.device)[:, None].expand_as(persons)[persons]
         each = joints.transpose(1, 2)[persons]
         each_frames = None if frames is None else frames[clip_of_person]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from sugar.models.encoders.base import Encoder
 from sugar.models.encoders.graph import motion
+from sugar.models.encoders.token_norm import Norm, normalise, token_norm
 from sugar.skeleton.layout import JointLayout
 
 Stream = Literal["posture", "velocity", "limb_velocity"]
@@ -44,6 +45,8 @@ class PatchGCNConfig:
     """Probability that a channel is dropped for a whole clip."""
     path_dropout: float = 0.1
     """Probability that a residual branch is dropped for a whole clip."""
+    norm: Norm = "layer"
+    """`layer`: each token by itself; `batch`: each channel over a batch, as graph convolution networks have it."""
     streams: tuple[Stream, ...] = ("posture", "velocity")
     """What is read of the joints: `posture` (relative to the root), `velocity`, `limb_velocity` (of the posture).
     Where somebody stands and how far the camera is tilted differ from view to view; these differ less."""
@@ -73,10 +76,11 @@ class PatchGCN(Encoder):
                 expansion=config.expansion,
                 channel_dropout=config.channel_dropout,
                 path_dropout=config.path_dropout,
+                norm=config.norm,
             )
             for _ in range(config.joint_blocks)
         )
-        self.body_norm = nn.LayerNorm(width)
+        self.body_norm = token_norm(config.norm, width)
         self.body = nn.Linear(layout.num_joints * width, config.channels)
         self.body_dropout = ClipDropout(config.channel_dropout)
         self.temporal_blocks = nn.ModuleList(
@@ -86,10 +90,11 @@ class PatchGCN(Encoder):
                 expansion=config.expansion,
                 channel_dropout=config.channel_dropout,
                 path_dropout=config.path_dropout,
+                norm=config.norm,
             )
             for index in range(config.temporal_blocks)
         )
-        self.norm = nn.LayerNorm(config.channels)
+        self.norm = token_norm(config.norm, config.channels)
 
     def encode(self, joints: Tensor, frames: Tensor | None) -> Tensor:
         """See `Encoder.encode`; `L` is `ceil(T / patch_frames)`."""
@@ -105,10 +110,10 @@ class PatchGCN(Encoder):
         x = x + self.joint_embedding.to(x.dtype)
         for block in self.joint_blocks:
             x = block(x, mask)
-        x = self.body(self.body_dropout(self.body_norm(x).flatten(2)))
+        x = self.body(self.body_dropout(normalise(self.body_norm, x, mask).flatten(2)))
         for block in self.temporal_blocks:
             x = block(x, mask)
-        return self.norm(x)
+        return normalise(self.norm, x, mask)
 
     def read(self, joints: Tensor) -> Tensor:
         """The streams side by side, `[P, T, V, C]` to `[P, T, V, S C]`.
@@ -141,21 +146,22 @@ class JointBlock(nn.Module):
         expansion: int,
         channel_dropout: float,
         path_dropout: float,
+        norm: Norm,
     ) -> None:
         super().__init__()
-        self.mix_norm = nn.LayerNorm(channels)
+        self.mix_norm = token_norm(norm, channels)
         self.mix = JointMixing(channels=channels, num_joints=num_joints, num_heads=num_heads)
-        self.time_norm = nn.LayerNorm(channels)
+        self.time_norm = token_norm(norm, channels)
         self.time = TemporalConvolution(channels=channels, dilation=1)
-        self.feed_norm = nn.LayerNorm(channels)
+        self.feed_norm = token_norm(norm, channels)
         self.feed = feed_forward(channels, expansion, channel_dropout)
         self.path_dropout = PathDropout(path_dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`mask` bool `[P, L]` or None."""
-        x = x + self.path_dropout(self.mix(self.mix_norm(x), mask))
-        x = x + self.path_dropout(F.silu(self.time(self.time_norm(x), mask)))
-        return x + self.path_dropout(self.feed(self.feed_norm(x)))
+        x = x + self.path_dropout(self.mix(normalise(self.mix_norm, x, mask), mask))
+        x = x + self.path_dropout(F.silu(self.time(normalise(self.time_norm, x, mask), mask)))
+        return x + self.path_dropout(self.feed(normalise(self.feed_norm, x, mask)))
 
 
 class JointMixing(nn.Module):
@@ -200,20 +206,20 @@ class TemporalBlock(nn.Module):
     """Temporal convolution and a feed-forward layer, pre-norm and residual, on `[P, L, C]`."""
 
     def __init__(
-        self, *, channels: int, dilation: int, expansion: int, channel_dropout: float, path_dropout: float
+        self, *, channels: int, dilation: int, expansion: int, channel_dropout: float, path_dropout: float, norm: Norm
     ) -> None:
         super().__init__()
-        self.time_norm = nn.LayerNorm(channels)
+        self.time_norm = token_norm(norm, channels)
         self.time = TemporalConvolution(channels=channels, dilation=dilation)
         self.dropout = ClipDropout(channel_dropout)
-        self.feed_norm = nn.LayerNorm(channels)
+        self.feed_norm = token_norm(norm, channels)
         self.feed = feed_forward(channels, expansion, channel_dropout)
         self.path_dropout = PathDropout(path_dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`mask` bool `[P, L]` or None."""
-        x = x + self.path_dropout(self.dropout(F.silu(self.time(self.time_norm(x), mask))))
-        return x + self.path_dropout(self.feed(self.feed_norm(x)))
+        x = x + self.path_dropout(self.dropout(F.silu(self.time(normalise(self.time_norm, x, mask), mask))))
+        return x + self.path_dropout(self.feed(normalise(self.feed_norm, x, mask)))
 
 
 class TemporalConvolution(nn.Module):
