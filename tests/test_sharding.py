@@ -126,7 +126,7 @@ def test_faults_with_two_workers_and_two_endpoints_and_a_worker_that_dies(ray_ru
     assert {asked["fault"] for asked in record} == {"", *FAULTY.kinds}
     # Each question belongs to an entry, but for those that the killed worker had under way. On a busy machine entries
     # may count more: a question can time out before the server takes it.
-    assert len(record) - sum(entry.asked for entry in journal.values()) <= 8 * CONFIG.attempts
+    assert abs(len(record) - sum(entry.asked for entry in journal.values())) <= 8 * CONFIG.attempts
     check_no_good_answer_is_asked_again(record, kills)
 
 
