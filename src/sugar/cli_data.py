@@ -101,6 +101,7 @@ def add_data_commands(data: ArgumentParser) -> None:
 
     command = new_parser(data_validate.__doc__)
     command.add_argument("path", type=Path, help="store or clip file")
+    command.add_argument("--knowledge", type=str | None, help="a pack: also find labels that the joints contradict")
     command.add_argument("--json", action="store_true", help="one JSON list on standard output")
     commands.add_subcommand("validate", command, help=data_validate.__doc__)
 
@@ -125,7 +126,7 @@ def run_data(given: Namespace) -> None:
         case "stats":
             data_stats(a.store, a.json)
         case "validate":
-            data_validate(a.path, a.json)
+            data_validate(a.path, a.knowledge, a.json)
 
 
 def data_import(reader: Reader, source: Path, store: Path, workers: int) -> None:
@@ -268,11 +269,13 @@ def data_stats(store: Path, as_json: bool) -> None:
     console.print(table)
 
 
-def data_validate(path: Path, as_json: bool) -> None:
+def data_validate(path: Path, knowledge: str | None, as_json: bool) -> None:
     """Check a store or an input file: what is wrong, where, and how to mend it."""
     from sugar.datasets.examine import findings, store_figures
     from sugar.datasets.store import Store
     from sugar.inference.inputs import description_of, not_a_store, read_clips
+    from sugar.knowledge.facts.label_check import label_findings
+    from sugar.knowledge.pack import load_pack
 
     if not (path / "manifest.json").is_file():
         if description_of(path):  # most of what can be wrong is found in a store only
@@ -283,6 +286,9 @@ def data_validate(path: Path, as_json: bool) -> None:
     store = Store.open(path)
     store.verify()
     found = list(findings(store_figures(store, _watched(len(store), "measuring"))))
+    if knowledge is not None:
+        labelled = (store[i] for i in _watched(len(store), "comparing"))
+        found += label_findings(labelled, load_pack(knowledge))
     if as_json:
         print_json([asdict(finding) for finding in found])
         return

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sugar.evaluation.fusion import fit_fusion
 from sugar.evaluation.recognize import motion_embeddings, score_clips
 from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
 from sugar.knowledge.facts.claim_space import ClaimEncoder, stated
+from sugar.knowledge.facts.label_check import contradicted
 from sugar.knowledge.facts.own_sentences import OwnSentences, build_own_sentences
 from sugar.knowledge.pack import load_pack
 from sugar.models.claim_matching import fit_claims
@@ -124,6 +125,7 @@ class Run:
         for of in filter(None, (bank, motion_bank)):
             self.guard.check_names("knowledge texts", of.names)
             self.guard.check_texts("knowledge texts", of.texts)
+        left_out = self._leave_out_contradicted() if config.data.contradicted == "leave_out" else []
         self._seed("model")
         self.model = Sugar(
             config=config.model,
@@ -143,9 +145,32 @@ class Run:
         self.record = environment(seed=config.seed, store_hash=self.store.hash)
         if pretrained is not None:
             self.record["pretrained"] = pretrained
+        if left_out:
+            self.record["contradicted"] = {"left_out": left_out}
         dropped = (self.store.num_persons[self.split.train] - config.model.preprocess.max_persons).clip(min=0)
         self.record["dropped_persons"] = {"persons": int(dropped.sum()), "clips": int((dropped > 0).sum())}
         write_config(config, out / "config.yaml")
+
+    def _leave_out_contradicted(self) -> list[str]:
+        """Train without the clips that do the opposite of what their class says; returns their ids.
+
+        Raises:
+            InputError: a class would have none left.
+        """
+        train = self.split.train
+        wrong = contradicted(
+            self.own_sentences.truth[:, 0],
+            torch.from_numpy(self.store.labels[train].astype(np.int64)),
+            [self.pack[name].motion_sentences for name in self.classes],
+        ).numpy()
+        labels = self.store.labels
+        if lost := sorted(set(labels[train].tolist()) - set(labels[train[~wrong]].tolist())):
+            raise InputError(
+                f"class {self.classes[lost[0]]!r}: in all its training clips the body does the opposite of its motion "
+                "sentences; mend its labels or sentences, or set data.contradicted keep"
+            )
+        self.split = replace(self.split, train=train[~wrong])
+        return [self.store.clip_ids[i] for i in train[wrong]]
 
     @cached_property
     def own_sentences(self) -> OwnSentences:
