@@ -67,6 +67,21 @@ def test_validate_names_them_where_a_pack_is_given(tmp_path: Path, capsys: pytes
     assert "motion sentence" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("pack", ["nowhere", "missing.yaml"])
+def test_validate_refuses_a_pack_that_is_none(pack: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config_of(tmp_path, set(), "keep")
+    assert main(["data", "validate", str(tmp_path / "store"), "--knowledge", pack]) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_validate_compares_labels_of_stores_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clip.json").write_text("{}")
+    assert main(["data", "validate", str(tmp_path / "clip.json"), "--knowledge", "synthetic"]) == 2
+    assert "import the clips first" in capsys.readouterr().err
+
+
 def test_they_train_unless_that_is_asked_for(tmp_path: Path) -> None:
     swapped = set(swappable()[:2])
     run = Run(config_of(tmp_path, swapped, "keep"), tmp_path / "run", resume=False)

@@ -280,15 +280,17 @@ def data_validate(path: Path, knowledge: str | None, as_json: bool) -> None:
     if not (path / "manifest.json").is_file():
         if description_of(path):  # most of what can be wrong is found in a store only
             raise InputError(not_a_store(path))
+        if knowledge is not None:
+            raise InputError(f"{path}: --knowledge compares the labels of a store; import the clips first")
         clips = [clip.clip_id for clip in read_clips(str(path), sys.stdin)]
         print_json([]) if as_json else print(f"{path}: {_count(clips, 'valid clip')}")
         return
     store = Store.open(path)
+    pack = None if knowledge is None else load_pack(knowledge)
     store.verify()
     found = list(findings(store_figures(store, _watched(len(store), "measuring"))))
-    if knowledge is not None:
-        labelled = (store[i] for i in _watched(len(store), "comparing"))
-        found += label_findings(labelled, load_pack(knowledge))
+    if pack is not None:
+        found += label_findings((store[i] for i in _watched(len(store), "comparing")), pack)
     if as_json:
         print_json([asdict(finding) for finding in found])
         return
