@@ -103,6 +103,7 @@ def job_process(url: str, folder: Path, count: int, concurrency: int = 16) -> "s
 
 
 def job(url: str, folder: str, count: int, concurrency: int) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     provider = OpenAIProvider(ProviderConfig(name="scripted", base_url=url, timeout=1.0))
     config = RunningConfig(concurrency=concurrency, backoff=0.01)
     for outcome in run_requests(questions(count), provider, Journal(Path(folder)), config):
