@@ -34,7 +34,8 @@ def contradicted(truth: Tensor, labels: Tensor, motion_sentences: Sequence[Seque
         truth: ``[N, C]`` as `OwnSentences.truth` has it of the clips as they are.
         labels: ``[N]`` indices into ``motion_sentences``.
     """
-    columns = [all_claims().index(claim) for claim in _CHANGES]
+    claims = all_claims()
+    columns = [claims.index(claim) for claim in _CHANGES]
     borne_out = (truth[:, columns] == 1).tolist()
     of_clip = [_way(claim for claim, holds in zip(_CHANGES, row, strict=True) if holds) for row in borne_out]
     of_class = torch.tensor([way_of_class(sentences) for sentences in motion_sentences])
