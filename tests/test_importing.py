@@ -85,6 +85,24 @@ def test_reading_processes_need_no_torch_and_no_terminal() -> None:
     )
 
 
+def test_an_import_looks_for_no_pandas(tmp_path: Path) -> None:
+    write_source(tmp_path / "source", 3)
+    program = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        assert name != 'pandas'\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "from sugar.datasets.importing import import_data\n"
+        "from test_importing import TextReader\n"
+        "store = import_data(TextReader(), sys.argv[1], sys.argv[2], name='d', workers=1)\n"
+        "print(len(store), store[1].label, store.lengths.tolist())"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "source"), str(tmp_path / "store")]
+    done = subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True)
+    assert done.stdout.split(maxsplit=2) == ["3", "stand", "[1, 2, 3]\n"]
+
+
 def test_classes_of_no_fixed_list_are_the_labels_that_occur(tmp_path: Path) -> None:
     source = write_source(tmp_path / "in", 2 * CHUNK_ITEMS)
     (source / "99999.txt").write_text("fly last 4")

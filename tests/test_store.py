@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from sugar.datasets.store import FORMAT_VERSION, Rejected, Store, StoreWriter, write_store
-from sugar.datasets.store_rows import ROW_SCHEMA, BatchWriter, as_row
+from sugar.datasets.store_rows import ROW_SCHEMA, BatchWriter, as_column, as_row, numbers, valid
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import KINECT20, NTU25
@@ -221,3 +221,24 @@ def test_verify_finds_a_changed_value(tmp_path) -> None:
     file.write_bytes(content)
     with pytest.raises(InputError, match="hash"):
         Store.open(store.path).verify()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1, None, -3, 2**31 - 1], pa.int32()),
+        ([None] * 9, pa.int32()),
+        ([0.5, 30.0], pa.float64()),
+        (["a", None, "", "\u00e9\u6f22"], pa.string()),
+        ([np.arange(3, dtype=np.float32), None, np.empty(0, np.float32)], pa.list_(pa.float32())),
+        ([None, None], pa.list_(pa.float32())),
+    ],
+)
+def test_columns_are_what_arrow_itself_makes(values: list[object], kind: pa.DataType) -> None:
+    column = as_column(values, kind)
+    column.validate(full=True)
+    assert column.equals(pa.array(values, kind))
+    cut = column[1:]
+    assert valid(cut).tolist() == [value is not None for value in values[1:]]
+    if not pa.types.is_list(kind) and not pa.types.is_string(kind):
+        assert numbers(cut)[valid(cut)].tolist() == [value for value in values[1:] if value is not None]

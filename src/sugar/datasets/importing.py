@@ -181,30 +181,30 @@ def _run(todo: Sequence[_Chunk], plan: Plan, workers: int) -> Iterator[tuple[_Ch
         return
     # A fresh interpreter for each process: forking with Arrow's threads alive can hang. This process reads as well,
     # and so does not wait for the others to start.
-    with ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn")) as pool:
-        queue = iter(todo)
-        running: dict[Future[tuple[int, int]], _Chunk] = {}
-        try:
-            while True:
-                # Few in flight, so that neither memory nor what an interruption waits for grows with the source.
-                for chunk in islice(queue, 2 * (workers - 1) - len(running)):
-                    running[pool.submit(_read_chunk, chunk, plan.read, plan.layout)] = chunk
-                own = next(queue, None)
-                if own is not None:
-                    yield own, *_read_chunk(own, plan.read, plan.layout)
-                elif running:
-                    wait(running, return_when=FIRST_COMPLETED)
-                else:
-                    return
-                for future in [future for future in running if future.done()]:
-                    yield running.pop(future), *future.result()
-        except BrokenProcessPool:
-            raise RuntimeError(
-                "a reading process died, most likely for want of memory; the same command with fewer --workers goes on"
-            ) from None
-        finally:
-            for future in running:
-                future.cancel()
+    pool = ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn"))
+    queue = iter(todo)
+    running: dict[Future[tuple[int, int]], _Chunk] = {}
+    try:
+        while True:
+            # Few in flight, so that neither memory nor what an interruption waits for grows with the source.
+            for chunk in islice(queue, 3 * (workers - 1) - len(running)):
+                running[pool.submit(_read_chunk, chunk, plan.read, plan.layout)] = chunk
+            own = next(queue, None)
+            if own is not None:
+                yield own, *_read_chunk(own, plan.read, plan.layout)
+            elif running:
+                wait(running, return_when=FIRST_COMPLETED)
+            else:
+                return
+            for future in [future for future in running if future.done()]:
+                yield running.pop(future), *future.result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "a reading process died, most likely for want of memory; the same command with fewer --workers goes on"
+        ) from None
+    finally:
+        # Idle processes may end by themselves, busy ones still write where the caller may tidy up.
+        pool.shutdown(wait=bool(running), cancel_futures=True)
 
 
 def _read_chunk(chunk: _Chunk, read: Read, layout: JointLayout) -> tuple[int, int]:

@@ -69,9 +69,12 @@ class SourceFile:
         if self.size > max_bytes:
             raise InputError(f"{self.size:,} bytes are more than the {max_bytes:,} that such a file may have")
         try:
-            if os.path.isdir(self.root):
+            try:
                 with open(os.path.join(self.root, self.name), "rb", buffering=0) as file:
                     return file.readall()
+            except OSError:  # afterwards, since to ask first takes time for each file
+                if self.root.is_dir():
+                    raise
             if self.root.name == self.name:  # a file by itself
                 return self.root.read_bytes()
             return _archive(self.root, self.root.stat().st_mtime_ns).read(self.name)
@@ -253,14 +256,17 @@ def _archive(path: Path, changed: int) -> zipfile.ZipFile:
 
 
 def _folder_files(folder: Path) -> tuple[SourceFile, ...]:
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        within = PurePosixPath(Path(parent).relative_to(folder).as_posix())
-        for name in names:
-            path = os.path.join(parent, name)
-            if not name.startswith(".") and os.path.isfile(path):
-                found.append(SourceFile(str(within / name), folder, os.path.getsize(path)))
+    found: list[SourceFile] = []
+    unread = [""]
+    while unread:
+        within = unread.pop()
+        try:
+            entries = [entry for entry in os.scandir(os.path.join(folder, within)) if entry.name[0] != "."]
+            unread += [posixpath.join(within, entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
+            files = [entry for entry in entries if entry.is_file()]
+            found += [SourceFile(posixpath.join(within, file.name), folder, file.stat().st_size) for file in files]
+        except OSError as error:
+            raise InputError(f"{folder / within}: cannot be read ({error.strerror})") from None
     return tuple(sorted(found, key=lambda file: file.name))
 
 

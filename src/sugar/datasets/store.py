@@ -12,7 +12,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sugar.datasets.manifest import FORMAT_VERSION, Manifest, Rejected, read_manifest
-from sugar.datasets.store_rows import COLUMNS, STORE_SCHEMA, BatchWriter, ListView, Row, rows_of
+from sugar.datasets.store_rows import (
+    COLUMNS,
+    STORE_SCHEMA,
+    BatchWriter,
+    ListView,
+    Row,
+    as_column,
+    numbers,
+    rows_of,
+    valid,
+)
 from sugar.datasets.store_rows import as_row as as_row
 from sugar.errors import InputError
 from sugar.files import atomic_folder
@@ -79,7 +89,7 @@ class StoreWriter:
             except InputError as error:
                 refused.append(Rejected(row["clip_id"], str(error)))
                 labels.append(None)
-        column = pa.array(labels, pa.int32())
+        column = as_column(labels, pa.int32())
         columns = [column if name == "label" else batch.column(name) for name in STORE_SCHEMA.names]
         numbered = pa.record_batch(columns, schema=STORE_SCHEMA)
         self._file.add_batch(numbered.filter(column.is_valid()) if refused else numbered)
@@ -171,15 +181,18 @@ class Store:
         self._stored_layout = manifest.layout
         self._batches = table.to_batches()
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
-        numbers = ("label", *COLUMNS, "frames", "persons")
-        self._columns = {n: table.column(n).fill_null(-1).to_numpy().astype(np.int64) for n in numbers}
+        self._columns = {name: self._integers(name) for name in ("label", *COLUMNS, "frames", "persons")}
         for values in self._columns.values():
             values.setflags(write=False)
-        self._fps = table.column("fps").to_numpy()
+        self._fps = np.concatenate([np.empty(0), *(numbers(batch.column("fps")) for batch in self._batches)])
         self.clip_ids: tuple[str, ...] = tuple(table.column("clip_id").to_pylist())
         self._index = {clip_id: i for i, clip_id in enumerate(self.clip_ids)}
         self._joints = [ListView(batch.column("joints")) for batch in self._batches]
         self._confidence = [ListView(batch.column("confidence")) for batch in self._batches]
+
+    def _integers(self, name: str) -> npt.NDArray[np.int64]:
+        columns = [batch.column(name) for batch in self._batches]
+        return np.concatenate([np.empty(0, np.int64), *(np.where(valid(c), numbers(c), -1) for c in columns)])
 
     @classmethod
     def open(cls, path: str | Path) -> "Store":

@@ -1,6 +1,6 @@
 """Clips as rows of Arrow batches: the columns of a store's file, and of the parts that it is made of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,7 @@ class BatchWriter:
             self._flush()
 
     def _flush(self) -> None:
-        columns = [
-            _list_array([row[f.name] for row in self._rows])
-            if pa.types.is_list(f.type)
-            else pa.array([row[f.name] for row in self._rows], type=f.type)
-            for f in self._schema
-        ]
+        columns = [as_column([row[f.name] for row in self._rows], f.type) for f in self._schema]
         self._rows, self._bytes = [], 0
         self._file.write_batch(pa.record_batch(columns, schema=self._schema))
 
@@ -97,12 +92,28 @@ class BatchWriter:
         self._sink.close()
 
 
-def _list_array(arrays: list[npt.NDArray[np.float32] | None]) -> pa.Array:
-    lengths = [0 if a is None else len(a) for a in arrays]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    values = np.concatenate([a for a in arrays if a is not None] or [np.empty(0, np.float32)])
-    missing = pa.array([a is None for a in arrays])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), mask=missing)
+def as_column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Numbers, strings or flat arrays of numbers, or None where there is none, as an Arrow array.
+
+    Built of buffers: `pyarrow.array` imports pandas wherever that is installed, which takes a reading process longer
+    than to read hundreds of clips.
+    """
+    there = [value is not None for value in values]
+    valid = None if all(there) else pa.py_buffer(np.packbits(there, bitorder="little"))
+    if not pa.types.is_list(kind) and not pa.types.is_string(kind):
+        numbers = np.array([0 if value is None else value for value in values], kind.to_pandas_dtype())
+        return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(numbers)])
+    parts = [value for value in values if value is not None]
+    if pa.types.is_string(kind):
+        parts = [text.encode() for text in parts]
+    lengths = np.zeros(len(values), np.int64)
+    lengths[there] = [len(part) for part in parts]
+    offsets = pa.py_buffer(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    if pa.types.is_string(kind):
+        return pa.Array.from_buffers(kind, len(values), [valid, offsets, pa.py_buffer(b"".join(parts))])
+    numbers = np.concatenate(parts or [np.empty(0)], dtype=kind.value_type.to_pandas_dtype())
+    children = [pa.Array.from_buffers(kind.value_type, len(numbers), [None, pa.py_buffer(numbers)])]
+    return pa.Array.from_buffers(kind, len(values), [valid, offsets], children=children)
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
@@ -116,9 +127,26 @@ class ListView:
     """Rows of a list column as NumPy views into the mapped file."""
 
     def __init__(self, column: pa.ListArray) -> None:
-        self._values = column.values.to_numpy(zero_copy_only=True)
-        self._offsets = column.offsets.to_numpy()
-        self._valid = column.is_valid().to_numpy(zero_copy_only=False)
+        self._values = numbers(column.values)
+        self._offsets = numbers(column.offsets)
+        self._valid = valid(column)
 
     def __getitem__(self, row: int) -> npt.NDArray[np.float32] | None:
         return self._values[self._offsets[row] : self._offsets[row + 1]] if self._valid[row] else None
+
+
+def numbers(column: pa.Array) -> npt.NDArray[Any]:
+    """A view of a column of numbers; anything where one is missing. Like `as_column` it does without pandas."""
+    content = column.buffers()[1]
+    if content is None:
+        return np.empty(0, column.type.to_pandas_dtype())
+    return np.frombuffer(content, column.type.to_pandas_dtype())[column.offset : column.offset + len(column)]
+
+
+def valid(column: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which rows of a column are there."""
+    bits = column.buffers()[0]
+    if bits is None:
+        return np.ones(len(column), np.bool_)
+    each = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")
+    return each[column.offset : column.offset + len(column)].view(np.bool_)
