@@ -1,4 +1,4 @@
-"""Clips that do the opposite of what their class says are found, and left out of training where that is asked for."""
+"""Clips that do the opposite of what their class says are found."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,38 +6,23 @@ from pathlib import Path
 import pytest
 
 from sugar.cli import main
-from sugar.config import parse_config
 from sugar.datasets.store import write_store
 from sugar.datasets.synthetic import generate
-from sugar.errors import InputError
 from sugar.knowledge.facts.label_check import RISES, SINKS, UNKNOWN, way_of_class
 from sugar.knowledge.pack import load_pack
 from sugar.skeleton.layouts import NTU25
-from sugar.training.config import RunConfig
-from sugar.training.run import Run
 
 CLASSES = ("sit down", "stand up", "clap")
 OTHER = {"sit down": "stand up", "stand up": "sit down", "clap": "clap"}
 
 
-def config_of(folder: Path, swapped: set[str], contradicted: str) -> RunConfig:
-    """Of a store in which the labels of some clips are those of the opposite action."""
+def write_swapped(folder: Path, swapped: set[str]) -> None:
+    """A store in which the labels of some clips are those of the opposite action."""
     clips = (
         replace(clip, label=OTHER[clip.label or ""] if clip.clip_id in swapped else clip.label)
         for clip in generate(12, 0, CLASSES)
     )
     write_store(folder / "store", clips, name="s", classes=CLASSES, layout=NTU25, source="test")
-    values = {
-        "data": {
-            "store": str(folder / "store"),
-            "protocol": "synthetic-cross-person",
-            "validation": {"by": "none"},
-            "contradicted": contradicted,
-        },
-        "knowledge": {"pack": "synthetic"},
-        "stages": ["represent"],
-    }
-    return parse_config(RunConfig, values, where="test")[0]
 
 
 def swappable() -> list[str]:
@@ -45,20 +30,9 @@ def swappable() -> list[str]:
     return sorted(c.clip_id for c in generate(12, 0, CLASSES[:2]) if c.subject is not None and c.subject <= 8)
 
 
-def test_swapped_labels_are_left_out_and_named(tmp_path: Path) -> None:
-    ids = swappable()
-    swapped = {ids[0], ids[1], ids[-1]}
-    run = Run(config_of(tmp_path, swapped, "leave_out"), tmp_path / "run", resume=False)
-    assert set(run.record["contradicted"]["left_out"]) == swapped
-    trained = {run.store.clip_ids[i] for i in run.split.train}
-    assert not trained & swapped
-    assert trained | swapped == {c.clip_id for c in generate(12, 0, CLASSES) if (c.subject or 0) <= 8}
-    assert len(run.dataset) == len(trained)
-
-
 def test_validate_names_them_where_a_pack_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     swapped = swappable()[:2]
-    config_of(tmp_path, set(swapped), "keep")
+    write_swapped(tmp_path, set(swapped))
     assert main(["data", "validate", str(tmp_path / "store"), "--knowledge", "synthetic"]) == 0
     named = [line for line in capsys.readouterr().out.splitlines() if "in every motion sentence of" in line]
     assert [line.split("'")[1] for line in named] == swapped
@@ -69,7 +43,7 @@ def test_validate_names_them_where_a_pack_is_given(tmp_path: Path, capsys: pytes
 
 @pytest.mark.parametrize("pack", ["nowhere", "missing.yaml"])
 def test_validate_refuses_a_pack_that_is_none(pack: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config_of(tmp_path, set(), "keep")
+    write_swapped(tmp_path, set())
     assert main(["data", "validate", str(tmp_path / "store"), "--knowledge", pack]) == 2
     said = capsys.readouterr()
     assert not said.out
@@ -80,18 +54,6 @@ def test_validate_compares_labels_of_stores_alone(tmp_path: Path, capsys: pytest
     (tmp_path / "clip.json").write_text("{}")
     assert main(["data", "validate", str(tmp_path / "clip.json"), "--knowledge", "synthetic"]) == 2
     assert "import the clips first" in capsys.readouterr().err
-
-
-def test_they_train_unless_that_is_asked_for(tmp_path: Path) -> None:
-    swapped = set(swappable()[:2])
-    run = Run(config_of(tmp_path, swapped, "keep"), tmp_path / "run", resume=False)
-    assert swapped <= {run.store.clip_ids[i] for i in run.split.train}
-    assert "contradicted" not in run.record
-
-
-def test_a_class_that_would_lose_every_clip_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"class 'sit down': in all its training clips .*data.contradicted keep"):
-        Run(config_of(tmp_path, set(swappable()), "leave_out"), tmp_path / "run", resume=False)
 
 
 @pytest.mark.parametrize(

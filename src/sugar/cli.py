@@ -65,6 +65,8 @@ def _run(argv: list[str]) -> None:
         case "ablate":
             a = given.ablate
             ablate(a.table, a.out, a.store, a.llm, a.rows, a.seeds, a.short)
+        case "check-labels":
+            check_labels(argv[1:])
         case "compare":
             a = given.compare
             compare_runs(a.a, a.b, a.json)
@@ -199,6 +201,18 @@ def ablate(
         raise InputError(f"{out}: {len(found['failures'])} runs failed; their reasons are in {out / 'failures'}")
 
 
+def check_labels(arguments: Sequence[str]) -> None:
+    """List training clips whose labels models that were not shown them do not believe."""
+    from sugar.config import parse_config, read_config
+    from sugar.experiments.check_labels import check_labels as check
+    from sugar.training.config import RunConfig
+
+    parser = _check_labels_parser()
+    path = Path(parser.parse_args(list(arguments)).config)
+    config, given = parse_config(RunConfig, read_config(path), where=str(path), parser=parser, arguments=arguments)
+    check(config, given["out"], by=given["by"], rounds=given["rounds"])
+
+
 def compare_runs(a: Path, b: Path, as_json: bool) -> None:
     """Compare the reports of two runs clip by clip: differences with paired intervals."""
     from sugar.evaluation.compare import compare, compare_markdown
@@ -240,6 +254,9 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
     commands.add_subcommand(
         "train", _train_parser() if command_line[:1] == ["train"] else new_parser(None), help=train.__doc__
     )
+
+    command = _check_labels_parser() if command_line[:1] == ["check-labels"] else new_parser(None)
+    commands.add_subcommand("check-labels", command, help=check_labels.__doc__)
 
     command = new_parser(evaluate.__doc__)
     command.add_argument("run", type=Path, help="run folder")
@@ -312,5 +329,18 @@ def _train_parser() -> ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="go on where the run in --out stopped")
     parser.add_argument("--store", type=str | None, help="short for --data.store")
     parser.add_argument("--llm", type=str | None, help="short for --model.language.name")
+    add_config(parser, RunConfig)
+    return parser
+
+
+def _check_labels_parser() -> ArgumentParser:
+    from sugar.config import add_config
+    from sugar.training.config import RunConfig
+
+    parser = new_parser(check_labels.__doc__)
+    parser.add_argument("config", type=str, help="YAML file of a run; its stage 1 is what is trained")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the list and of its runs; goes on in it")
+    parser.add_argument("--by", type=str, default="subject", help="column whose values are judged one after another")
+    parser.add_argument("--rounds", type=int, default=3, help="most rounds; it ends when nothing changes any more")
     add_config(parser, RunConfig)
     return parser

@@ -26,10 +26,9 @@ class DataConfig:
     """Which clips of the training side are held out to choose the fusion's weights."""
     cache: bool = True
     """Keep preprocessed clips in memory."""
-    contradicted: Literal["keep", "leave_out"] = "keep"
-    """Training clips whose joints stand up where every motion sentence of their class sits down, or the other way
-    round, and that are most likely mislabelled (`knowledge.facts.label_check`): trained on, or left out and named in
-    the run's record."""
+    leave_out: str = ""
+    """A file of ids, one a line, of clips that are not trained on though the protocol trains on them; the run's record
+    names them. `sugar check-labels` writes such a list of those whose labels are doubtful."""
 
 
 @dataclass

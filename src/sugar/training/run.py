@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from sugar.evaluation.fusion import fit_fusion
 from sugar.evaluation.recognize import motion_embeddings, score_clips
 from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
 from sugar.knowledge.facts.claim_space import ClaimEncoder, stated
-from sugar.knowledge.facts.label_check import contradicted
 from sugar.knowledge.facts.own_sentences import OwnSentences, build_own_sentences
 from sugar.knowledge.pack import load_pack
 from sugar.models.claim_matching import fit_claims
@@ -36,6 +35,7 @@ from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
+from sugar.training.left_out import leave_out, read_clip_ids
 from sugar.training.made_up_names import make_up_names
 from sugar.training.pretrained import take_pretrained
 from sugar.training.reference import fit_tolerance
@@ -102,6 +102,10 @@ class Run:
         opened = Store.open(config.data.store)
         protocol = get_protocol(config.data.protocol)
         self.split: Split = split(opened, protocol, config.data.validation)
+        left_out: list[str] = []
+        if config.data.leave_out:
+            listed = read_clip_ids(config.data.leave_out, opened)
+            self.split, left_out = leave_out(self.split, opened, listed)
         self.classes = list(self.split.seen)
         self.store = opened.view(classes=self.classes)
         self.rivals = None
@@ -113,7 +117,8 @@ class Run:
         empty = np.bincount(self.store.labels[self.split.train], minlength=len(self.classes)) == 0
         if empty.any():
             missing = self.classes[int(empty.argmax())]
-            raise InputError(f"store {opened.path}: class {missing!r} has no training clip in this protocol")
+            outside = " outside data.leave_out" if left_out else ""
+            raise InputError(f"store {opened.path}: class {missing!r} has no training clip in this protocol{outside}")
         bank, motion_bank, encoder = knowledge_bank(config, self.pack, self.classes), None, None
         if "instruct" in config.stages:  # before hours of stage 1, not after
             find_base(config.model.language)
@@ -125,7 +130,6 @@ class Run:
         for of in filter(None, (bank, motion_bank)):
             self.guard.check_names("knowledge texts", of.names)
             self.guard.check_texts("knowledge texts", of.texts)
-        left_out = self._leave_out_contradicted() if config.data.contradicted == "leave_out" else []
         self._seed("model")
         self.model = Sugar(
             config=config.model,
@@ -146,31 +150,10 @@ class Run:
         if pretrained is not None:
             self.record["pretrained"] = pretrained
         if left_out:
-            self.record["contradicted"] = {"left_out": left_out}
+            self.record["left_out"] = left_out
         dropped = (self.store.num_persons[self.split.train] - config.model.preprocess.max_persons).clip(min=0)
         self.record["dropped_persons"] = {"persons": int(dropped.sum()), "clips": int((dropped > 0).sum())}
         write_config(config, out / "config.yaml")
-
-    def _leave_out_contradicted(self) -> list[str]:
-        """Train without the clips that do the opposite of what their class says; returns their ids.
-
-        Raises:
-            InputError: a class would have none left.
-        """
-        train = self.split.train
-        wrong = contradicted(
-            self.own_sentences.truth[:, 0],
-            torch.from_numpy(self.store.labels[train].astype(np.int64)),
-            [self.pack[name].motion_sentences for name in self.classes],
-        ).numpy()
-        labels = self.store.labels
-        if lost := sorted(set(labels[train].tolist()) - set(labels[train[~wrong]].tolist())):
-            raise InputError(
-                f"class {self.classes[lost[0]]!r}: in all its training clips the body does the opposite of its motion "
-                "sentences; mend its labels or sentences, or set data.contradicted keep"
-            )
-        self.split = replace(self.split, train=train[~wrong])
-        return [self.store.clip_ids[i] for i in train[wrong]]
 
     @cached_property
     def own_sentences(self) -> OwnSentences:

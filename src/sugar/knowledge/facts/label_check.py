@@ -7,11 +7,8 @@ contradicted; classes that do both, or neither, contradict nothing.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import torch
-from torch import Tensor
-
 from sugar.datasets.examine import Finding
-from sugar.knowledge.facts.grammar import all_claims, of_two, parse
+from sugar.knowledge.facts.grammar import of_two, parse
 from sugar.knowledge.facts.kinematics import measure
 from sugar.knowledge.pack import KnowledgePack
 from sugar.skeleton.claims import VALUES, Claim
@@ -27,21 +24,6 @@ def way_of_class(motion_sentences: Sequence[str]) -> int:
     return UNKNOWN if of_two(claims) else _way(claim for claim in claims if claim.predicate == "becomes")
 
 
-def contradicted(truth: Tensor, labels: Tensor, motion_sentences: Sequence[Sequence[str]]) -> Tensor:
-    """``[N]`` bool: the clips whose joints show the opposite of their class.
-
-    Args:
-        truth: ``[N, C]`` as `OwnSentences.truth` has it of the clips as they are.
-        labels: ``[N]`` indices into ``motion_sentences``.
-    """
-    claims = all_claims()
-    columns = [claims.index(claim) for claim in _CHANGES]
-    borne_out = (truth[:, columns] == 1).tolist()
-    of_clip = [_way(claim for claim, holds in zip(_CHANGES, row, strict=True) if holds) for row in borne_out]
-    of_class = torch.tensor([way_of_class(sentences) for sentences in motion_sentences])
-    return of_class[labels] * torch.tensor(of_clip) == RISES * SINKS
-
-
 def label_findings(clips: Iterable[SkeletonClip], pack: KnowledgePack) -> Iterator[Finding]:
     """The contradicted clips; classes that the pack has not are passed over."""
     of_class = {entry.name: way_of_class(entry.motion_sentences) for entry in pack.classes}
@@ -54,7 +36,7 @@ def label_findings(clips: Iterable[SkeletonClip], pack: KnowledgePack) -> Iterat
             yield Finding(
                 f"clip {clip.clip_id!r}",
                 f"its body {says[-asked]}, while in every motion sentence of {clip.label!r} it {says[asked]}",
-                "look at it (`sugar data show`) and mend its label, or train with --data.contradicted leave_out",
+                "look at it (`sugar data show`) and mend its label, or train without it (--data.leave_out)",
             )
 
 
