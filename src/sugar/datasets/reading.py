@@ -263,11 +263,19 @@ def _folder_files(folder: Path) -> tuple[SourceFile, ...]:
         try:
             entries = [entry for entry in os.scandir(os.path.join(folder, within)) if entry.name[0] != "."]
             unread += [posixpath.join(within, entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
-            files = [entry for entry in entries if entry.is_file()]
+            files = [entry for entry in entries if _is_file(entry)]
             found += [SourceFile(posixpath.join(within, file.name), folder, file.stat().st_size) for file in files]
         except OSError as error:
             raise InputError(f"{folder / within}: cannot be read ({error.strerror})") from None
     return tuple(sorted(found, key=lambda file: file.name))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file or leads to one; a link that leads in a circle does not."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _zip_files(archive: Path) -> tuple[SourceFile, ...]:
