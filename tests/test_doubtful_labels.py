@@ -126,6 +126,7 @@ def test_exchanged_labels_are_found_listed_and_left_out(tmp_path: Path, capsys: 
     ("arguments", "said"),
     [
         (["--by", "height"], "--by height: give a column"),
+        (["--by", "camera", "--rounds", "0"], "--rounds 0: give one or more"),
         (["--by", "setup"], "the training clips need a setup each"),
         (["--data.protocol", "camera:1/2", "--by", "camera"], "and two of them or more"),
     ],

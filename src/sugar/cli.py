@@ -6,14 +6,17 @@ import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from rich.console import Console
 
 from sugar import __version__
 from sugar.cli_common import new_parser, print_json
 from sugar.errors import InputError
+
+if TYPE_CHECKING:
+    from sugar.training.config import RunConfig
 
 # Torch, transformers and the rest are imported inside the commands: `sugar --help` must be instant.
 
@@ -91,13 +94,9 @@ def demo(out: Path, seed: int, overwrite: bool, as_json: bool) -> None:
 
 def train(arguments: Sequence[str]) -> None:
     """Train a run from a config file; flags override the file."""
-    from sugar.config import parse_config, read_config
-    from sugar.training.config import RunConfig
     from sugar.training.run import train as train_run
 
-    parser = _train_parser()
-    path = Path(parser.parse_args(list(arguments)).config)
-    config, given = parse_config(RunConfig, read_config(path), where=str(path), parser=parser, arguments=arguments)
+    config, given = _run_config(_train_parser(), arguments)
     if given["store"] is not None:
         config.data.store = given["store"]
     if given["llm"] is not None:
@@ -203,13 +202,9 @@ def ablate(
 
 def check_labels(arguments: Sequence[str]) -> None:
     """List training clips whose labels models that were not shown them do not believe."""
-    from sugar.config import parse_config, read_config
     from sugar.experiments.check_labels import check_labels as check
-    from sugar.training.config import RunConfig
 
-    parser = _check_labels_parser()
-    path = Path(parser.parse_args(list(arguments)).config)
-    config, given = parse_config(RunConfig, read_config(path), where=str(path), parser=parser, arguments=arguments)
+    config, given = _run_config(_check_labels_parser(), arguments)
     check(config, given["out"], by=given["by"], rounds=given["rounds"])
 
 
@@ -222,6 +217,15 @@ def compare_runs(a: Path, b: Path, as_json: bool) -> None:
         print_json(found)
     else:
         print(compare_markdown(found))
+
+
+def _run_config(parser: ArgumentParser, arguments: Sequence[str]) -> "tuple[RunConfig, Namespace]":
+    """The config in the file that a command names, with the flags over it; and all that was given."""
+    from sugar.config import parse_config, read_config
+    from sugar.training.config import RunConfig
+
+    path = Path(parser.parse_args(list(arguments)).config)
+    return parse_config(RunConfig, read_config(path), where=str(path), parser=parser, arguments=arguments)
 
 
 def _parser(command_line: Sequence[str]) -> ArgumentParser:

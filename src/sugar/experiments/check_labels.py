@@ -17,8 +17,9 @@ from sugar.datasets.protocols import ValidationConfig, get_protocol, split
 from sugar.datasets.store import COLUMNS, Store
 from sugar.errors import InputError
 from sugar.evaluation.doubtful_labels import Doubt, doubtful_labels
-from sugar.evaluation.recognize import Table, score_clips
+from sugar.evaluation.recognize import Indices, Table, score_clips
 from sugar.files import write_text
+from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig
 from sugar.training.run import check_named, train
 
@@ -40,13 +41,16 @@ def check_labels(
         ids of the doubtful clips, as in OUT/doubtful.txt.
 
     Raises:
-        InputError: no such column, fewer than two values on the training side, or the config is not as it must be.
+        InputError: no round, no such column, fewer than two values on the training side, or the config is not as it
+            must be.
         Interrupted: a signal came; call again to go on.
     """
     out, console = Path(out), console or Console(stderr=True)
     check_named(config)
     store = Store.open(config.data.store)
     side = split(store, get_protocol(config.data.protocol), ValidationConfig(by="none"))
+    if rounds < 1:
+        raise InputError(f"--rounds {rounds}: give one or more")
     if by not in COLUMNS:
         raise InputError(f"--by {by}: give a column of the store, one of {', '.join(COLUMNS)}")
     values = store.column(by)[side.train]
@@ -60,8 +64,11 @@ def check_labels(
         folder = out / f"round-{number}"
         table = np.zeros((len(ids), len(side.seen)))
         for value in np.unique(values).tolist():
-            part = values == value
-            table[part] = _judged(config, folder / f"{by}-{value}", [*np.array(ids)[part]], set(doubted), ids)
+            part = np.flatnonzero(values == value)
+            asked = [ids[row] for row in part]
+            others = [clip for clip in ids if clip not in {*doubted, *asked}]
+            model = _trained(config, folder / f"{by}-{value}", others, asked)
+            table[part] = _judged(model, store, side.train[part])
         found = doubtful_labels(table, labels, recordings)
         before, doubted = doubted, sorted(ids[row] for doubt in found for row in doubt.clips)
         console.print(f"round {number}: {len(doubted)} of {len(ids)} clips doubtful", highlight=False)
@@ -73,18 +80,18 @@ def check_labels(
     return doubted
 
 
-def _judged(config: RunConfig, folder: Path, part: Sequence[str], doubted: set[str], ids: Sequence[str]) -> Table:
-    """Probabilities ``[len(part), K]`` by a model that is trained on all clips but the part and the doubted ones: the
-    mean of what its knowledge texts and its motion sentences say."""
+def _trained(config: RunConfig, folder: Path, clips: Sequence[str], asked: Sequence[str]) -> Sugar:
+    """The run of stage 1 on these clips."""
     protocol = folder.with_suffix(".yaml")
-    others = [clip for clip in ids if clip not in doubted | set(part)]
-    write_text(protocol, yaml.safe_dump({"train_clips": others, "test_clips": list(map(str, part))}))
+    write_text(protocol, yaml.safe_dump({"train_clips": list(clips), "test_clips": list(asked)}))
     data = replace(config.data, protocol=str(protocol), validation=ValidationConfig(by="none"), leave_out="")
-    model = train(replace(config, data=data, stages=("represent",)), folder, resume=folder.exists())
-    store = Store.open(config.data.store)
+    return train(replace(config, data=data, stages=("represent",)), folder, resume=folder.exists())
+
+
+def _judged(model: Sugar, store: Store, clips: Indices) -> Table:
+    """Probabilities ``[N, K]``: the mean of what the knowledge texts and the motion sentences say."""
     scorers = ("text",) if model.motion is None else ("text", "motion")
-    where = np.array([store.index(clip) for clip in part])
-    scores = score_clips(model, store, where, model.candidates(model.classes), scorers=scorers)
+    scores = score_clips(model, store, clips, model.candidates(model.classes), scorers=scorers)
     return np.mean([np.exp(table) for table in scores.values()], axis=0)
 
 

@@ -10,12 +10,21 @@ from sugar.datasets.store import Store
 from sugar.errors import InputError
 
 
-def read_clip_ids(path: str | Path, store: Store) -> list[str]:
-    """The ids in a file of one a line; what follows a ``#`` is a comment.
+def leave_out(sides: Split, store: Store, path: str | Path) -> tuple[Split, list[str]]:
+    """The split without the training and validation clips in a file, and the ids of those; what tests is left alone.
+
+    Args:
+        path: ids, one a line; what follows a ``#`` is a comment.
 
     Raises:
         InputError: no such file, no text, or a clip that the store has not; names the line.
     """
+    out = np.intersect1d(np.concatenate([sides.train, sides.validation]), _listed(store, path))
+    train, validation = np.setdiff1d(sides.train, out), np.setdiff1d(sides.validation, out)
+    return replace(sides, train=train, validation=validation), [store.clip_ids[i] for i in out]
+
+
+def _listed(store: Store, path: str | Path) -> list[int]:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -24,17 +33,7 @@ def read_clip_ids(path: str | Path, store: Store) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if clip_id := line.partition("#")[0].strip():
             try:
-                store.index(clip_id)
+                found.append(store.index(clip_id))
             except InputError as error:
                 raise InputError(f"data.leave_out: {path}, line {number}: {error}") from None
-            found.append(clip_id)
     return found
-
-
-def leave_out(sides: Split, store: Store, clip_ids: list[str]) -> tuple[Split, list[str]]:
-    """The split without these training and validation clips, and the ids of those that were among them; what tests is
-    left alone."""
-    listed = [store.index(clip_id) for clip_id in clip_ids]
-    out = np.intersect1d(np.concatenate([sides.train, sides.validation]), listed)
-    train, validation = np.setdiff1d(sides.train, out), np.setdiff1d(sides.validation, out)
-    return replace(sides, train=train, validation=validation), [store.clip_ids[i] for i in out]

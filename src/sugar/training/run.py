@@ -35,7 +35,7 @@ from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
-from sugar.training.left_out import leave_out, read_clip_ids
+from sugar.training.left_out import leave_out
 from sugar.training.made_up_names import make_up_names
 from sugar.training.pretrained import take_pretrained
 from sugar.training.reference import fit_tolerance
@@ -104,8 +104,7 @@ class Run:
         self.split: Split = split(opened, protocol, config.data.validation)
         left_out: list[str] = []
         if config.data.leave_out:
-            listed = read_clip_ids(config.data.leave_out, opened)
-            self.split, left_out = leave_out(self.split, opened, listed)
+            self.split, left_out = leave_out(self.split, opened, config.data.leave_out)
         self.classes = list(self.split.seen)
         self.store = opened.view(classes=self.classes)
         self.rivals = None
