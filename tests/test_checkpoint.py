@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sugar.errors import InputError
-from sugar.training.checkpoint import Checkpoint, checkpoint_path
+from sugar.training.checkpoint import Checkpoint, checkpoint_path, remove_leftovers
 from sugar.training.engine import LoopConfig, Objective, fit
 from sugar.training.optimisation import OptimisationConfig
 from sugar.training.randomness import random_states, seed_everything, set_random_states
@@ -138,3 +138,13 @@ def test_random_states_come_back() -> None:
     draw()
     set_random_states(states)
     assert draw() == expected
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    path = checkpoint_path(tmp_path, "mean")
+    path.parent.mkdir()
+    left, kept = (".mean.safetensors.x1.safetensors", ".tmp9LHNQE"), (".other", "mean.safetensors", "mean.txt")
+    for name in (*left, *kept):
+        (path.parent / name).touch()
+    remove_leftovers(path)
+    assert sorted(file.name for file in path.parent.iterdir()) == sorted(kept)

@@ -73,9 +73,10 @@ def checkpoint_path(folder: Path, stage: str) -> Path:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what a kill in the middle of writing ``path`` left beside it."""
-    for leftover in path.parent.glob(f".{path.name}.*"):
-        leftover.unlink(missing_ok=True)
+    """Remove what a kill in the middle of writing ``path`` left beside it: our temporary file and safetensors' own."""
+    for pattern in (f".{path.name}.*", ".tmp??????"):
+        for leftover in path.parent.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def check_recipe(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
