@@ -9,7 +9,7 @@ from tiny_sources import MAKERS, OPTIONS, put
 
 from sugar.cli import main
 from sugar.cli_data import FORMATS
-from sugar.datasets.importing import CHUNK_ITEMS, MANY_CHUNKS
+from sugar.datasets.importing import CHUNK_FILES
 from sugar.datasets.pyskl import PysklReader
 from sugar.datasets.reading import read_source
 from sugar.datasets.store import Store
@@ -85,7 +85,7 @@ def test_every_option_of_every_format_is_explained(name: str, capsys: pytest.Cap
 
 def test_workers_do_not_change_the_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = MAKERS["nw-ucla"][1]()
-    for i in range(MANY_CHUNKS * CHUNK_ITEMS + 1):
+    for i in range(2 * CHUNK_FILES + 1):
         put(tmp_path / "in" / f"a01_s01_e{i:04d}_v01.json", content.files[content.main])
     for workers in (1, 2):
         run(capsys, "data", "import", "nw-ucla", tmp_path / "in", tmp_path / f"{workers}", f"--workers={workers}")

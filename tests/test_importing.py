@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sugar.datasets import importing
-from sugar.datasets.importing import CHUNK_ITEMS, import_data
+from sugar.datasets.importing import CHUNK_FILES, import_data
 from sugar.datasets.manifest import Rejected
 from sugar.datasets.nw_ucla import NwUclaReader
 from sugar.datasets.reading import Item, Plan, SourceFile, one_each, opened, read_source
@@ -61,12 +60,11 @@ def entries(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_the_store_does_not_depend_on_the_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "MANY_CHUNKS", 2)  # else so few are read by one process
-    source = write_source(tmp_path / "in", 3 * CHUNK_ITEMS + 5)
+def test_the_store_does_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "in", 3 * CHUNK_FILES + 5)
     one = import_data(TextReader(), source, tmp_path / "one", name="toy", workers=1)
     two = import_data(TextReader(), source, tmp_path / "two", name="toy", workers=2)
-    assert len(one) == 3 * CHUNK_ITEMS + 5
+    assert len(one) == 3 * CHUNK_FILES + 5
     assert one.hash == two.hash
     assert one.clip_ids[:2] == ("clip0", "clip1")
     one.verify()
@@ -104,7 +102,7 @@ def test_an_import_looks_for_no_pandas(tmp_path: Path) -> None:
 
 
 def test_classes_of_no_fixed_list_are_the_labels_that_occur(tmp_path: Path) -> None:
-    source = write_source(tmp_path / "in", 2 * CHUNK_ITEMS)
+    source = write_source(tmp_path / "in", 2 * CHUNK_FILES)
     (source / "99999.txt").write_text("fly last 4")
     store = import_data(AnyLabel(), source, tmp_path / "s", name="toy", workers=1)
     assert store.classes == ("fly", "sit", "stand")
@@ -139,7 +137,7 @@ def test_nothing_valid_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_import_goes_on(tmp_path: Path, sent: signal.Signals) -> None:
-    source = write_source(tmp_path / "in", 6 * CHUNK_ITEMS)
+    source = write_source(tmp_path / "in", 6 * CHUNK_FILES)
     (source / "00001.txt").write_text("bad")
     script = (
         "import signal, sys; sys.path.insert(0, sys.argv[1])\n"
@@ -149,7 +147,7 @@ def test_an_interrupted_import_goes_on(tmp_path: Path, sent: signal.Signals) -> 
     )
     arguments = [sys.executable, "-c", script, str(Path(__file__).parent), str(source), str(tmp_path / "s")]
     parts = tmp_path / ".s.import" / "parts"
-    environment = os.environ | {"STOP_AT": str(2 * CHUNK_ITEMS + 5)}
+    environment = os.environ | {"STOP_AT": str(2 * CHUNK_FILES + 5)}
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment) as process:
         while len(list(parts.glob("*.arrow"))) < 2 and process.poll() is None:
             time.sleep(0.02)
@@ -163,9 +161,47 @@ def test_an_interrupted_import_goes_on(tmp_path: Path, sent: signal.Signals) -> 
     first = source / "00000.txt"
     first.write_text("bad".ljust(first.stat().st_size))
     store = import_data(TextReader(), source, tmp_path / "s", name="toy", workers=1)
-    assert len(store) == 6 * CHUNK_ITEMS - 1
+    assert len(store) == 6 * CHUNK_FILES - 1
     assert [row.file for row in store.manifest.rejected] == ["00001.txt"]
     assert entries(tmp_path) == {"in", "s"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="process groups")
+@pytest.mark.parametrize("threads", [0, 1])
+def test_reading_processes_end_with_the_one_that_started_them(tmp_path: Path, threads: int) -> None:
+    source = write_source(tmp_path / "in", 6 * CHUNK_FILES)
+    script = (
+        "import sys, threading, time; sys.path.insert(0, sys.argv[1])\n"
+        "from test_importing import TextReader, import_data\n"
+        "if __name__ == '__main__':\n"
+        f"    for _ in range({threads}): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "    import_data(TextReader(), sys.argv[2], sys.argv[3], name='toy', workers=3)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    arguments = [sys.executable, tmp_path / "script.py", Path(__file__).parent, source, tmp_path / "s"]
+    environment = os.environ | {"STOP_AT": str(CHUNK_FILES)}
+    with subprocess.Popen(list(map(str, arguments)), env=environment, start_new_session=True) as process:
+        while len(members(process.pid)) < 3 or not list((tmp_path / ".s.import/parts").glob("*.arrow")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    until = time.monotonic() + 20
+    while members(process.pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not members(process.pid)
+
+
+def members(group: int) -> list[str]:
+    """The processes of a group that have not ended."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, number = place.read_text().rpartition(")")[2].split()[:3]
+        except OSError:  # it ended meanwhile
+            continue
+        if int(number) == group and state != "Z":
+            found.append(place.parent.name)
+    return found
 
 
 def test_another_source_does_not_go_on_with_old_parts(tmp_path: Path) -> None:

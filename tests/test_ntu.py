@@ -12,9 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sugar.datasets.importing import import_data
+from sugar.datasets.manifest import Rejected
 from sugar.datasets.ntu import Ntu60Reader, Ntu120Reader, read_clip_file, to_skeleton_text
 from sugar.datasets.parsing.decimals import parse_decimals
-from sugar.datasets.parsing.skeleton_text import _read_lines, _read_regular, parse_skeleton_text
+from sugar.datasets.parsing.skeleton_text import (
+    Sightings,
+    _read_lines,
+    _read_regular,
+    parse_skeleton_text,
+    parse_skeleton_texts,
+)
 from sugar.datasets.reading import opened
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
@@ -49,6 +56,8 @@ def _first(source: Path, reader: Ntu120Reader) -> SkeletonClip:
     with opened(source, source / "scratch") as files:
         plan = reader.plan(files)
         clip = next(iter(plan.read(plan.items[0])))
+    if isinstance(clip, Rejected):
+        raise InputError(clip.reason)
     assert isinstance(clip, SkeletonClip)
     return clip
 
@@ -128,13 +137,67 @@ def test_what_is_no_number_is_nan(token: str) -> None:
 def test_both_ways_of_reading_find_what_a_plain_reader_finds(line_end: bytes, persons: int) -> None:
     text = _text(20, persons).replace(b"\r\n", line_end)
     plain = list(_plainly(text))
-    for found in (_read_regular(text, 25), _read_lines(text, 25)):
-        assert found is not None
+    regular = _read_regular([text], 25)
+    assert regular is not None
+    for found in (*regular, _read_lines(text, 25)):
         assert found.num_frames == 20
         assert found.frame.tolist() == [row[0] for row in plain]
         assert found.body_id == [row[1] for row in plain]
         assert np.array_equal(found.joints, np.array([row[2] for row in plain], np.float32))
         assert (found.state == 2).all()
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 2), st.booleans()), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_files_read_together_are_those_read_alone(shapes: list[tuple[int, int, bool]]) -> None:
+    texts = [_text(frames, max(persons, 1)) for frames, persons, _ in shapes]
+    for i, (frames, persons, whole) in enumerate(shapes):
+        if persons == 0:  # nobody there
+            texts[i] = b"\r\n".join([b"%d" % frames, *[b"0"] * frames, b""])
+        if not whole:
+            texts[i] = texts[i].rstrip()
+    if all(whole for _, _, whole in shapes):
+        assert _read_regular(texts, 25) is not None
+    for found, text in zip(parse_skeleton_texts(texts, 25), texts, strict=True):
+        alone = _read_lines(text, 25)
+        assert isinstance(found, Sightings)
+        assert (found.num_frames, found.body_id) == (alone.num_frames, alone.body_id)
+        assert np.array_equal(found.frame, alone.frame)
+        assert np.array_equal(found.joints, alone.joints)
+        assert np.array_equal(found.state, alone.state)
+
+
+def test_frames_of_one_file_are_not_taken_for_those_of_the_next() -> None:
+    short, long = _text(3), _text(5)
+    # Together they have as many lines as both say, but each says the other's.
+    texts = [_edit(short, 0, b"5"), _edit(long, 0, b"3")]
+    assert _read_regular(texts, 25) is None
+    assert [str(found)[:10] for found in parse_skeleton_texts(texts, 25)] == ["it is trun", "line 86: m"]
+
+
+def test_a_damaged_file_leaves_those_beside_it(tmp_path: Path) -> None:
+    for i, text in enumerate([_text(4), b"", _text(5), _text(6)[:-400], _text(7)]):
+        (tmp_path / NAME.replace("R001", f"R00{i + 1}")).write_bytes(text)
+    (tmp_path / "mine.skeleton").write_bytes(_text())
+    with opened(tmp_path, tmp_path / "scratch") as files:
+        plan = Ntu120Reader().plan(files)
+        (item,) = plan.items
+        (tmp_path / NAME.replace("R001", "R005")).unlink()
+        rows = list(plan.read(item))
+    assert [row.num_frames if isinstance(row, SkeletonClip) else row.reason[:15] for row in rows] == [
+        4,
+        "line 1: the num",
+        5,
+        "line 162: joint",
+        "cannot be read ",
+        "the file name i",
+    ]
+    assert [row.file[8:16] for row in rows if isinstance(row, Rejected)] == [
+        "P003R002",
+        "P003R004",
+        "P003R005",
+        "leton",
+    ]
 
 
 def test_irregular_blanks_and_exponents_change_nothing() -> None:
@@ -151,8 +214,7 @@ def test_irregular_blanks_and_exponents_change_nothing() -> None:
 
 def test_body_ids_of_any_length_are_told_apart() -> None:
     text = _text(6, 2).replace(b"72057594037931101 ", b"7 ").replace(b"\r\n7 ", b"\r\n123456789012345678901 ", 3)
-    found = _read_regular(text, 25)
-    assert found is not None
+    (found,) = _read_regular([text], 25) or ()
     assert found.body_id == [row[1] for row in _plainly(text)]
     assert set(found.body_id) == {b"7", b"123456789012345678901", b"72057594037931102"}
 

@@ -15,14 +15,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from sugar.datasets.manifest import Rejected
-from sugar.datasets.reading import Item, Plan, Read, Reader, SourceFile, opened
+from sugar.datasets.processes import reading_processes
+from sugar.datasets.reading import Item, Plan, Read, Reader, SourceFile, grouped, opened
 from sugar.datasets.store import Store, StoreWriter, check_replaceable
 from sugar.datasets.store_rows import ROW_SCHEMA, BatchWriter, as_row
 from sugar.errors import InputError
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-CHUNK_ITEMS = 32
-"""Items that one process reads at a time; what an interruption may lose."""
-MANY_CHUNKS = 16
+CHUNK_FILES = 64
+"""Small files that one process reads at a time; what an interruption may lose."""
+CHUNK_BYTES = 24 * 1024**2
+"""Of large files it reads as many as have this many bytes together."""
 
 
 def import_data(
@@ -92,6 +93,11 @@ class _Chunk:
     part: Path
 
     @property
+    def num_files(self) -> int:
+        """How many files the items have."""
+        return sum(len(item.files) for item in self.items)
+
+    @property
     def refused(self) -> Path:
         """Where the rejected files are listed; there only if there are any, since small files take their time too."""
         return self.part.with_suffix(".json")
@@ -129,8 +135,12 @@ def _chunks(plan: Plan, partial: Path, reader: str) -> list[_Chunk]:
         shutil.rmtree(partial / "parts", ignore_errors=True)
         (partial / "parts").mkdir(parents=True)
         write_text(record, json.dumps(listing.hexdigest()))
-    starts = range(0, len(plan.items), CHUNK_ITEMS)
-    return [_Chunk(plan.items[at : at + CHUNK_ITEMS], partial / "parts" / f"{at:08d}.arrow") for at in starts]
+    groups = grouped(plan.items, _weight, CHUNK_BYTES)
+    return [_Chunk(items, partial / "parts" / f"{at:08d}.arrow") for at, items in enumerate(groups)]
+
+
+def _weight(item: Item) -> int:
+    return sum(max(file.size, CHUNK_BYTES // CHUNK_FILES) for file in item.files)
 
 
 def _read_chunks(
@@ -139,17 +149,16 @@ def _read_chunks(
     """Read what is not there yet; yields all chunks, each once it and those before it are there."""
     todo = [chunk for chunk in chunks if not chunk.part.is_file()]
     missing = {chunk.part for chunk in todo}
-    if len(todo) < MANY_CHUNKS:
-        workers = 1  # a second process takes longer to start than to help
     given = 0
-    with _progress(console) as progress:
-        items = sum(len(chunk.items) for chunk in chunks)
-        done = items - sum(len(chunk.items) for chunk in todo)
-        task = progress.add_task("", total=items, completed=done, clips=0, rejected=0)
+    others = min(workers, len(todo)) - 1  # this process reads as well
+    with reading_processes(others) as pool, _progress(console) as progress:
+        files = sum(chunk.num_files for chunk in chunks)
+        done = files - sum(chunk.num_files for chunk in todo)
+        task = progress.add_task("", total=files, completed=done, clips=0, rejected=0)
         clips = rejected = 0
-        for chunk, read, refused in _run(todo, plan, workers):
+        for chunk, read, refused in _run(todo, plan, pool, others):
             clips, rejected = clips + read, rejected + refused
-            progress.update(task, advance=len(chunk.items), clips=clips, rejected=rejected)
+            progress.update(task, advance=chunk.num_files, clips=clips, rejected=rejected)
             missing.remove(chunk.part)
             while given < len(chunks) and chunks[given].part not in missing:
                 yield chunks[given]
@@ -173,21 +182,24 @@ def _progress(console: "Console | None") -> "Progress":
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _run(todo: Sequence[_Chunk], plan: Plan, workers: int) -> Iterator[tuple[_Chunk, int, int]]:
-    """Read the chunks; yields each with its number of clips and of rejected files as it is done."""
-    if workers < 2:
+def _run(
+    todo: Sequence[_Chunk], plan: Plan, pool: ProcessPoolExecutor | None, others: int
+) -> Iterator[tuple[_Chunk, int, int]]:
+    """Read the chunks; yields each with its number of clips and of rejected files as it is done.
+
+    Args:
+        pool: ``others`` processes that read; this one reads as well. None: this one alone.
+    """
+    if pool is None:
         for chunk in todo:
             yield chunk, *_read_chunk(chunk, plan.read, plan.layout)
         return
-    # A fresh interpreter for each process: forking with Arrow's threads alive can hang. This process reads as well,
-    # and so does not wait for the others to start.
-    pool = ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn"))
     queue = iter(todo)
     running: dict[Future[tuple[int, int]], _Chunk] = {}
     try:
         while True:
             # Few in flight, so that neither memory nor what an interruption waits for grows with the source.
-            for chunk in islice(queue, 3 * (workers - 1) - len(running)):
+            for chunk in islice(queue, 3 * others - len(running)):
                 running[pool.submit(_read_chunk, chunk, plan.read, plan.layout)] = chunk
             own = next(queue, None)
             if own is not None:
@@ -202,9 +214,6 @@ def _run(todo: Sequence[_Chunk], plan: Plan, workers: int) -> Iterator[tuple[_Ch
         raise RuntimeError(
             "a reading process died, most likely for want of memory; the same command with fewer --workers goes on"
         ) from None
-    finally:
-        # Idle processes may end by themselves, busy ones still write where the caller may tidy up.
-        pool.shutdown(wait=bool(running), cancel_futures=True)
 
 
 def _read_chunk(chunk: _Chunk, read: Read, layout: JointLayout) -> tuple[int, int]:

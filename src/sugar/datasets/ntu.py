@@ -7,7 +7,7 @@ Shahroudy et al., "NTU RGB+D: A large scale dataset for 3D human activity analys
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from sugar.datasets.class_names import class_names
 from sugar.datasets.parsing.ntu_cleaning import Cleaning, persons, tracks_by_id
-from sugar.datasets.parsing.skeleton_text import parse_skeleton_text
-from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, one_each, read_one
+from sugar.datasets.parsing.skeleton_text import Sightings, parse_skeleton_texts
+from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, read_one, some_each
 from sugar.datasets.store import Rejected
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
@@ -24,6 +24,7 @@ from sugar.skeleton.layouts import NTU25
 
 FPS = 30.0
 _MAX_BYTES = 64 * 1024**2
+_BYTES_AT_ONCE = 1024**2  # so that what is done once for each array takes no time, and all arrays fit in a cache
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _FIRST_ID = 72057594037931101  # Kinect numbers bodies from somewhere up here
 _UNKNOWN = " 0 0 0 0 0 0 0 0 "  # both images' coordinates and the orientation, which a clip does not hold
@@ -64,18 +65,29 @@ class Ntu120Reader:
         Raises:
             InputError: there is none.
         """
-        return Plan(one_each(files, ".skeleton"), NTU25, _names()[: self.num_actions], self.read)
+        items = some_each(files, ".skeleton", num_bytes=_BYTES_AT_ONCE)
+        return Plan(items, NTU25, _names()[: self.num_actions], self.read)
 
     def read(self, item: Item) -> Iterator[SkeletonClip | Rejected]:
-        """The clip of one file.
+        """The clips of some files; rejected are those with a name of another form, an action or setup that the data
+        set has not, or damaged text."""
+        for file, found in zip(item.files, _sightings(item.files), strict=True):
+            try:
+                yield self._clip(file, found, named=True)
+            except InputError as error:
+                yield Rejected(file.name, str(error))
+
+    def clip(self, file: SourceFile) -> SkeletonClip:
+        """The clip of one file of any name.
 
         Raises:
-            InputError: a name of another form, an action or setup that the data set has not, or damaged text.
+            InputError: damaged text, or a name that tells of an action or setup that the data set has not.
         """
-        yield self.clip(item.files[0], named=True)
+        (found,) = _sightings([file])
+        return self._clip(file, found, named=False)
 
-    def clip(self, file: SourceFile, *, named: bool) -> SkeletonClip:
-        """The clip of one file; ``named``: its name must have the data set's form."""
+    def _clip(self, file: SourceFile, found: Sightings | InputError, *, named: bool) -> SkeletonClip:
+        """The clip of what was found in a file; ``named``: its name must have the data set's form."""
         stem = file.stem
         match = _NAME.fullmatch(stem)
         setup, camera, subject, trial, label = None, None, None, None, None
@@ -88,8 +100,9 @@ class Ntu120Reader:
             label = _names()[action - 1]
         elif named:
             raise InputError("the file name is not of the form SsssCcccPpppRrrrAaaa.skeleton")
-        sightings = parse_skeleton_text(file.read(_MAX_BYTES), NTU25.num_joints)
-        joints, states = persons(sightings, tracks_by_id(sightings), self._cleaning)
+        if isinstance(found, InputError):
+            raise found
+        joints, states = persons(found, tracks_by_id(found), self._cleaning)
         joints[states == 0] = 0
         with making_clip(stem, label):
             return SkeletonClip(
@@ -126,7 +139,18 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
     Raises:
         InputError: the file is absent, truncated or holds no valid clip.
     """
-    return read_one(path, partial(Ntu120Reader().clip, named=False))
+    return read_one(path, Ntu120Reader().clip)
+
+
+def _sightings(files: Sequence[SourceFile]) -> list[Sightings | InputError]:
+    """What each file holds, or what is wrong with it."""
+    texts: list[bytes] = []
+    for file in files:
+        try:
+            texts.append(file.read(_MAX_BYTES))
+        except InputError as error:
+            return [*_sightings(files[: len(texts)]), error, *_sightings(files[len(texts) + 1 :])]
+    return parse_skeleton_texts(texts, NTU25.num_joints)
 
 
 def to_skeleton_text(clip: SkeletonClip) -> bytes:

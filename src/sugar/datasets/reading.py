@@ -18,12 +18,14 @@ from functools import lru_cache
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sugar.datasets.manifest import Rejected, check_text
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
+
+T = TypeVar("T")
 
 MAX_BYTES = 256 * 1024**2
 """Largest single file that is read unless a reader allows more."""
@@ -162,6 +164,30 @@ def one_each(files: Iterable[SourceFile], *suffixes: str) -> tuple[Item, ...]:
     if not items:
         raise InputError(f"it holds no {' or '.join(suffixes)} file")
     return items
+
+
+def some_each(files: Iterable[SourceFile], suffix: str, *, num_bytes: int) -> tuple[Item, ...]:
+    """Items of files with the suffix, one after the other until they have ``num_bytes`` together.
+
+    Raises:
+        InputError: there is none.
+    """
+    files = [file for item in one_each(files, suffix) for file in item.files]
+    return tuple(Item(group[0].name, group) for group in grouped(files, lambda file: file.size, num_bytes))
+
+
+def grouped(things: Iterable[T], weight: Callable[[T], int], enough: int) -> Iterator[tuple[T, ...]]:
+    """The things in groups that weigh ``enough``, in order; the last may weigh less."""
+    group: list[T] = []
+    total = 0
+    for thing in things:
+        group.append(thing)
+        total += weight(thing)
+        if total >= enough:
+            yield tuple(group)
+            group, total = [], 0
+    if group:
+        yield tuple(group)
 
 
 def check_fps(fps: float | None) -> None:
