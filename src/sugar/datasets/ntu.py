@@ -144,13 +144,16 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
 
 def _sightings(files: Sequence[SourceFile]) -> list[Sightings | InputError]:
     """What each file holds, or what is wrong with it."""
-    texts: list[bytes] = []
-    for file in files:
-        try:
-            texts.append(file.read(_MAX_BYTES))
-        except InputError as error:
-            return [*_sightings(files[: len(texts)]), error, *_sightings(files[len(texts) + 1 :])]
-    return parse_skeleton_texts(texts, NTU25.num_joints)
+    texts = [_text_or_error(file) for file in files]
+    found = iter(parse_skeleton_texts([text for text in texts if isinstance(text, bytes)], NTU25.num_joints))
+    return [next(found) if isinstance(text, bytes) else text for text in texts]
+
+
+def _text_or_error(file: SourceFile) -> bytes | InputError:
+    try:
+        return file.read(_MAX_BYTES)
+    except InputError as error:
+        return error
 
 
 def to_skeleton_text(clip: SkeletonClip) -> bytes:
