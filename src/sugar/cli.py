@@ -70,6 +70,8 @@ def _run(argv: list[str]) -> None:
             ablate(a.table, a.out, a.store, a.llm, a.rows, a.seeds, a.short)
         case "check-labels":
             check_labels(argv[1:])
+        case "fit-fusion":
+            fit_fusion(argv[1:])
         case "compare":
             a = given.compare
             compare_runs(a.a, a.b, a.json)
@@ -208,6 +210,14 @@ def check_labels(arguments: Sequence[str]) -> None:
     check(config, given["out"], by=given["by"], rounds=given["rounds"])
 
 
+def fit_fusion(arguments: Sequence[str]) -> None:
+    """Choose the fusion's weights by models that were not shown the training clips they judge."""
+    from sugar.experiments.fit_fusion import cross_fit_fusion
+
+    config, given = _run_config(_fit_fusion_parser(), arguments)
+    cross_fit_fusion(config, given["out"], by=given["by"])
+
+
 def compare_runs(a: Path, b: Path, as_json: bool) -> None:
     """Compare the reports of two runs clip by clip: differences with paired intervals."""
     from sugar.evaluation.compare import compare, compare_markdown
@@ -259,8 +269,12 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
         "train", _train_parser() if command_line[:1] == ["train"] else new_parser(None), help=train.__doc__
     )
 
-    command = _check_labels_parser() if command_line[:1] == ["check-labels"] else new_parser(None)
-    commands.add_subcommand("check-labels", command, help=check_labels.__doc__)
+    for name, of, own_parser in (
+        ("check-labels", check_labels, _check_labels_parser),
+        ("fit-fusion", fit_fusion, _fit_fusion_parser),
+    ):
+        command = own_parser() if command_line[:1] == [name] else new_parser(None)
+        commands.add_subcommand(name, command, help=of.__doc__)
 
     command = new_parser(evaluate.__doc__)
     command.add_argument("run", type=Path, help="run folder")
@@ -338,13 +352,22 @@ def _train_parser() -> ArgumentParser:
 
 
 def _check_labels_parser() -> ArgumentParser:
+    parser = _held_out_parser(check_labels.__doc__, "the list")
+    parser.add_argument("--rounds", type=int, default=3, help="most rounds; it ends when nothing changes any more")
+    return parser
+
+
+def _fit_fusion_parser() -> ArgumentParser:
+    return _held_out_parser(fit_fusion.__doc__, "the weights")
+
+
+def _held_out_parser(about: str | None, result: str) -> ArgumentParser:
     from sugar.config import add_config
     from sugar.training.config import RunConfig
 
-    parser = new_parser(check_labels.__doc__)
-    parser.add_argument("config", type=str, help="YAML file of a run; its stage 1 is what is trained")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the list and of its runs; goes on in it")
-    parser.add_argument("--by", type=str, default="subject", help="column whose values are judged one after another")
-    parser.add_argument("--rounds", type=int, default=3, help="most rounds; it ends when nothing changes any more")
+    parser = new_parser(about)
+    parser.add_argument("config", type=str, help="YAML file of a run, which is trained without each part in turn")
+    parser.add_argument("--out", type=Path, required=True, help=f"folder of {result} and of its runs; goes on in it")
+    parser.add_argument("--by", type=str, default="subject", help="column each of whose values is a part")
     add_config(parser, RunConfig)
     return parser

@@ -10,18 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 from rich.console import Console
 
-from sugar.datasets.protocols import ValidationConfig, get_protocol, split
-from sugar.datasets.store import COLUMNS, Store
 from sugar.errors import InputError
 from sugar.evaluation.doubtful_labels import Doubt, doubtful_labels
 from sugar.evaluation.recognize import Indices, Table, score_clips
+from sugar.experiments.held_out import Parts
 from sugar.files import write_text
 from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig
-from sugar.training.run import check_named, train
 
 RECORDING = ("subject", "camera", "setup")
 
@@ -46,65 +43,42 @@ def check_labels(
         Interrupted: a signal came; call again to go on.
     """
     out, console = Path(out), console or Console(stderr=True)
-    check_named(config)
-    store = Store.open(config.data.store)
-    side = split(store, get_protocol(config.data.protocol), ValidationConfig(by="none"))
     if rounds < 1:
         raise InputError(f"--rounds {rounds}: give one or more")
-    if by not in COLUMNS:
-        raise InputError(f"--by {by}: give a column of the store, one of {', '.join(COLUMNS)}")
-    values = store.column(by)[side.train]
-    if (values < 0).any() or len(np.unique(values)) < 2:
-        raise InputError(f"store {store.path}: the training clips need a {by} each, and two of them or more")
-    labels = store.view(classes=side.seen).labels[side.train]
-    recordings = list(zip(*(store.column(name)[side.train].tolist() for name in RECORDING), strict=True))
-    ids = [store.clip_ids[i] for i in side.train]
+    parts = Parts.of(replace(config, data=replace(config.data, leave_out="")), by)
+    store = parts.store
+    recordings = list(zip(*(store.column(name)[parts.clips].tolist() for name in RECORDING), strict=True))
     doubted: list[str] = []
     for number in range(1, rounds + 1):
         folder = out / f"round-{number}"
-        table = np.zeros((len(ids), len(side.seen)))
-        for value in np.unique(values).tolist():
-            part = np.flatnonzero(values == value)
-            asked = [ids[row] for row in part]
-            others = [clip for clip in ids if clip not in {*doubted, *asked}]
-            model = _trained(config, folder / f"{by}-{value}", others, asked)
-            table[part] = _judged(model, store, side.train[part])
-        found = doubtful_labels(table, labels, recordings)
-        before, doubted = doubted, sorted(ids[row] for doubt in found for row in doubt.clips)
-        console.print(f"round {number}: {len(doubted)} of {len(ids)} clips doubtful", highlight=False)
+        table = np.zeros((len(parts.ids), len(parts.classes)))
+        for name, part in parts:
+            model = parts.train_without(part, folder / name, ("represent",), but=doubted)
+            table[part] = _judged(model, parts, part)
+        found = doubtful_labels(table, parts.labels, recordings)
+        before, doubted = doubted, sorted(parts.ids[row] for doubt in found for row in doubt.clips)
+        console.print(f"round {number}: {len(doubted)} of {len(parts.ids)} clips doubtful", highlight=False)
         if doubted == before:
             break
-    text = _listing(found, ids, recordings, side.seen, f"{store.name}, {config.data.protocol}, by {by}")
+    text = _listing(found, parts, recordings, f"{store.name}, {config.data.protocol}, by {by}")
     write_text(out / "doubtful.txt", text)
     console.print(text, markup=False, highlight=False, soft_wrap=True)
     return doubted
 
 
-def _trained(config: RunConfig, folder: Path, clips: Sequence[str], asked: Sequence[str]) -> Sugar:
-    """The run of stage 1 on these clips."""
-    protocol = folder.with_suffix(".yaml")
-    write_text(protocol, yaml.safe_dump({"train_clips": list(clips), "test_clips": list(asked)}))
-    data = replace(config.data, protocol=str(protocol), validation=ValidationConfig(by="none"), leave_out="")
-    return train(replace(config, data=data, stages=("represent",)), folder, resume=folder.exists())
-
-
-def _judged(model: Sugar, store: Store, clips: Indices) -> Table:
+def _judged(model: Sugar, parts: Parts, part: Indices) -> Table:
     """Probabilities ``[N, K]``: the mean of what the knowledge texts and the motion sentences say."""
     scorers = ("text",) if model.motion is None else ("text", "motion")
-    scores = score_clips(model, store, clips, model.candidates(model.classes), scorers=scorers)
+    scores = score_clips(model, parts.store, parts.clips[part], model.candidates(parts.classes), scorers=scorers)
     return np.mean([np.exp(table) for table in scores.values()], axis=0)
 
 
-def _listing(
-    found: Sequence[Doubt], ids: Sequence[str], recordings: Sequence[tuple[int, ...]], classes: Sequence[str], of: str
-) -> str:
+def _listing(found: Sequence[Doubt], parts: Parts, recordings: Sequence[tuple[int, ...]], of: str) -> str:
     lines = [f"# Doubtful training labels of {of}; made by `sugar check-labels`, read by data.leave_out."]
     for doubt in found:
         numbers = zip(RECORDING, recordings[doubt.clips[0]], strict=True)
         where = ", ".join(f"{name} {number}" for name, number in numbers if number >= 0)
-        lines.append(
-            f"# {where}: {classes[doubt.label]!r} ({doubt.own:.2f}) seems to be {classes[doubt.taken_for]!r} "
-            f"({doubt.other:.2f})"
-        )
-        lines += [ids[row] for row in doubt.clips]
+        label, other = (parts.classes[k] for k in (doubt.label, doubt.taken_for))
+        lines.append(f"# {where}: {label!r} ({doubt.own:.2f}) seems to be {other!r} ({doubt.other:.2f})")
+        lines += [parts.ids[row] for row in doubt.clips]
     return "\n".join([*lines, ""])

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -94,6 +95,20 @@ class Fusion:
                 "temperature": self.temperature,
             }
         )
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Fusion":
+        """From a file of `to_json`.
+
+        Raises:
+            InputError: no such file, or not of that form; names it.
+        """
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     @classmethod
     def from_json(cls, text: str) -> "Fusion":

@@ -393,5 +393,5 @@ class Sugar(nn.Module):
                 language.load_adapter(folder / "adapter")
             verify_base(language, folder / "environment.json")
         if (folder / "fusion.json").is_file():
-            model.fusion = Fusion.from_json((folder / "fusion.json").read_text(encoding="utf-8"))
+            model.fusion = Fusion.read(folder / "fusion.json")
         return model.eval()

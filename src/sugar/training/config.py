@@ -101,5 +101,8 @@ class RunConfig:
     """The linear baseline."""
     instruct: InstructConfig = field(default_factory=InstructConfig)
     """Stage 2."""
+    fusion: str = ""
+    """A file of the fusion's weights, written by `sugar fit-fusion`; empty: they are chosen on the validation clips, or
+    equal where there are none."""
     seed: int = 0
     """Seed of everything random."""

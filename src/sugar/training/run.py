@@ -25,6 +25,7 @@ from sugar.knowledge.facts.claim_space import ClaimEncoder, stated
 from sugar.knowledge.facts.own_sentences import OwnSentences, build_own_sentences
 from sugar.knowledge.pack import load_pack
 from sugar.models.claim_matching import fit_claims
+from sugar.models.fusion import Fusion
 from sugar.models.llm_weights import find_base
 from sugar.models.motion import REFERENCE_CLIPS, MotionReference
 from sugar.models.sugar import FUSED_SCORERS, Sugar
@@ -98,6 +99,7 @@ class Run:
     def __init__(self, config: RunConfig, out: Path, resume: bool) -> None:
         self.config, self.out, self.resume = config, out, resume
         check_named(config)
+        self.fusion = Fusion.read(config.fusion) if config.fusion else None
         self.pack = load_pack(config.knowledge.pack)
         opened = Store.open(config.data.store)
         protocol = get_protocol(config.data.protocol)
@@ -271,7 +273,9 @@ class Run:
     def finish(self) -> Sugar:
         """Choose the fusion's weights on validation clips and write the run folder."""
         model = self.model
-        if len(self.split.validation) and "instruct" in self.config.stages:
+        if self.fusion is not None:
+            model.fusion = self.fusion
+        elif len(self.split.validation) and "instruct" in self.config.stages:
             candidates = model.candidates(self.classes)
             scores = score_clips(model, self.store, self.split.validation, candidates, scorers=FUSED_SCORERS)
             model.fusion = fit_fusion(scores, self.store.labels[self.split.validation])
