@@ -66,7 +66,7 @@ def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
 class KnowledgeAlignment(nn.Module):
     """The linear map from skeleton tokens to the text space, the learned temperature, and the loss.
 
-    An encoder of several branches has one linear map and one loss a branch; their embeddings are averaged.
+    An encoder of several branches has one linear map and one loss a branch; their log-probabilities are averaged.
 
     Args:
         in_channels: width of the encoder's tokens.
@@ -100,9 +100,14 @@ class KnowledgeAlignment(nn.Module):
         return F.normalize(self.branch_embeddings(masked_mean(tokens, mask)).mean(dim=0), dim=-1)
 
     def log_probabilities(self, tokens: Tensor, mask: Tensor, bank: TextBank) -> Tensor:
-        """``[B, K]`` over the classes of a bank, by the similarity to their texts."""
-        similarity = self.embed(tokens, mask) @ bank.embeddings.T
-        return class_log_probabilities(similarity, bank.classes, len(bank.names), self.temperature)
+        """``[B, K]`` over the classes of a bank, by the similarity to their texts; the branches' evidence is averaged.
+
+        Each branch is asked by itself, as it was trained: one may find a clip near a class's motion texts, another near
+        its visual texts, and the mean of the two vectors would be near neither.
+        """
+        similarity = self.branch_embeddings(masked_mean(tokens, mask)) @ bank.embeddings.T
+        each = class_log_probabilities(similarity.flatten(0, 1), bank.classes, len(bank.names), self.temperature)
+        return each.unflatten(0, similarity.shape[:2]).mean(dim=0).log_softmax(dim=1)
 
     def branch_embeddings(self, pooled: Tensor) -> Tensor:
         """``[B, d]`` -> unit vectors ``[branches, B, e]``."""
