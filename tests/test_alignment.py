@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sugar.knowledge.bank import TextBank
 from sugar.models.alignment import (
     AlignmentConfig,
     KnowledgeAlignment,
@@ -69,6 +70,27 @@ def test_training_brings_a_clip_to_its_texts(branches: int, smoothing: float) ->
     scores = class_log_probabilities(embedding @ texts().T, classes, 3, head.temperature)
     assert scores.argmax(dim=1).tolist() == labels.tolist()
     torch.testing.assert_close(scores.exp().sum(dim=1), torch.ones(6))
+
+
+def test_branches_that_find_a_class_by_different_texts_agree() -> None:
+    head = KnowledgeAlignment(in_channels=4, text_channels=2, num_classes=2, config=AlignmentConfig(), num_branches=2)
+    for projection in head.projections:
+        torch.nn.init.eye_(projection.weight)
+        torch.nn.init.zeros_(projection.bias)
+    # One branch is near the first text of class 0, the other near its second; their mean is the text of class 1.
+    tokens, mask = torch.tensor([[[1.0, 0.0, 0.0, 1.0]]]), torch.ones(1, 1, dtype=torch.bool)
+    embeddings = F.normalize(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), dim=-1)
+    bank = TextBank(
+        embeddings, torch.tensor([0, 0, 1]), ("motion", "visual", "motion"), ("a", "b", "c"), ("0", "1"), "e", "f"
+    )
+    assert (head.embed(tokens, mask) @ embeddings.T).argmax() == 2
+    scores = head.log_probabilities(tokens, mask, bank)
+    assert scores.argmax() == 0
+    torch.testing.assert_close(scores.exp().sum(), torch.tensor(1.0))
+    # By hand: each branch's posterior; both are the same here, so their geometric mean is either.
+    near, other = torch.tensor(1 / 0.07), torch.tensor(0.5**0.5 / 0.07)
+    of_class = torch.stack([torch.logaddexp(near, torch.tensor(0.0)) - math.log(2), other])
+    torch.testing.assert_close(scores[0], of_class.log_softmax(0))
 
 
 def test_the_temperature_has_a_floor() -> None:
