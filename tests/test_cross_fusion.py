@@ -78,6 +78,9 @@ def test_weights_come_from_held_out_answers_and_go_into_a_run(
     parsed, _ = parse_config(RunConfig, values, where="test")
     run = Run(parsed, tmp_path / "run", resume=False)
     assert run.finish().fusion == fusion
+    parsed.model.motion.weight = 0
+    with pytest.raises(InputError, match=r"fusion\.json weighs \['llm', 'motion', 'text'\], but this run has"):
+        Run(parsed, tmp_path / "other", resume=False)
     assert json.loads((tmp_path / "run/fusion.json").read_text())["weights"] == dict(fusion.weights)
 
 

@@ -71,6 +71,14 @@ def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
     return run.finish()
 
 
+def _given_fusion(config: RunConfig) -> Fusion:
+    fusion = Fusion.read(config.fusion)
+    scorers = [name for name in FUSED_SCORERS if name != "motion" or config.model.motion.weight > 0]
+    if set(fusion.weights) != set(scorers):
+        raise InputError(f"fusion: {config.fusion} weighs {sorted(fusion.weights)}, but this run has {sorted(scorers)}")
+    return fusion
+
+
 def check_out(config: RunConfig, out: Path, resume: bool) -> None:
     """Refuse to mix two runs in one folder."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -99,7 +107,7 @@ class Run:
     def __init__(self, config: RunConfig, out: Path, resume: bool) -> None:
         self.config, self.out, self.resume = config, out, resume
         check_named(config)
-        self.fusion = Fusion.read(config.fusion) if config.fusion else None
+        self.fusion = _given_fusion(config) if config.fusion and "instruct" in config.stages else None
         self.pack = load_pack(config.knowledge.pack)
         opened = Store.open(config.data.store)
         protocol = get_protocol(config.data.protocol)
@@ -273,9 +281,8 @@ class Run:
     def finish(self) -> Sugar:
         """Choose the fusion's weights on validation clips and write the run folder."""
         model = self.model
-        if self.fusion is not None:
-            model.fusion = self.fusion
-        elif len(self.split.validation) and "instruct" in self.config.stages:
+        model.fusion = self.fusion
+        if self.fusion is None and len(self.split.validation) and "instruct" in self.config.stages:
             candidates = model.candidates(self.classes)
             scores = score_clips(model, self.store, self.split.validation, candidates, scorers=FUSED_SCORERS)
             model.fusion = fit_fusion(scores, self.store.labels[self.split.validation])
