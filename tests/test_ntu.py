@@ -22,7 +22,7 @@ from sugar.datasets.parsing.skeleton_text import (
     parse_skeleton_text,
     parse_skeleton_texts,
 )
-from sugar.datasets.reading import opened
+from sugar.datasets.reading import SourceFile, opened
 from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import NTU25
@@ -173,6 +173,19 @@ def test_frames_of_one_file_are_not_taken_for_those_of_the_next() -> None:
     texts = [_edit(short, 0, b"5"), _edit(long, 0, b"3")]
     assert _read_regular(texts, 25) is None
     assert [str(found)[:10] for found in parse_skeleton_texts(texts, 25)] == ["it is trun", "line 86: m"]
+
+
+def test_files_that_their_names_rule_out_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (NAME, NAME.replace("A013", "A061"), "mine.skeleton"):
+        (tmp_path / name).write_bytes(_text())
+    read: list[str] = []
+    original = SourceFile.read
+    monkeypatch.setattr(SourceFile, "read", lambda file, *more: (read.append(file.name), original(file, *more))[1])
+    with opened(tmp_path, tmp_path / "scratch") as files:
+        (item,) = Ntu60Reader().plan(files).items
+        rows = list(Ntu60Reader().read(item))
+    assert [isinstance(row, Rejected) for row in rows] == [False, True, True]
+    assert read == [NAME]
 
 
 def test_a_damaged_file_leaves_those_beside_it(tmp_path: Path) -> None:

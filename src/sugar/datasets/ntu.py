@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from sugar.datasets.parsing.ntu_cleaning import Cleaning, persons, tracks_by_id
 from sugar.datasets.parsing.skeleton_text import Sightings, parse_skeleton_texts
 from sugar.datasets.reading import Item, Plan, SourceFile, making_clip, read_one, some_each
 from sugar.datasets.store import Rejected
-from sugar.errors import InputError
+from sugar.errors import InputError, caught
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import NTU25
 
@@ -33,6 +33,17 @@ _UNKNOWN = " 0 0 0 0 0 0 0 0 "  # both images' coordinates and the orientation, 
 @cache
 def _names() -> tuple[str, ...]:
     return class_names("ntu120")
+
+
+class _Name(NamedTuple):
+    """What the name of a file says of its clip."""
+
+    clip_id: str
+    label: str | None = None
+    subject: int | None = None
+    camera: int | None = None
+    setup: int | None = None
+    trial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +81,13 @@ class Ntu120Reader:
 
     def read(self, item: Item) -> Iterator[SkeletonClip | Rejected]:
         """The clips of some files; rejected are those with a name of another form, an action or setup that the data
-        set has not, or damaged text."""
-        for file, found in zip(item.files, _sightings(item.files), strict=True):
-            try:
-                yield self._clip(file, found, named=True)
-            except InputError as error:
-                yield Rejected(file.name, str(error))
+        set has not, which are not read, or with damaged text."""
+        names = [caught(self._name, file, True) for file in item.files]
+        named = [file for file, name in zip(item.files, names, strict=True) if not isinstance(name, InputError)]
+        found = iter(_sightings(named))
+        for file, name in zip(item.files, names, strict=True):
+            clip = name if isinstance(name, InputError) else caught(self._clip, name, next(found))
+            yield Rejected(file.name, str(clip)) if isinstance(clip, InputError) else clip
 
     def clip(self, file: SourceFile) -> SkeletonClip:
         """The clip of one file of any name.
@@ -83,39 +95,33 @@ class Ntu120Reader:
         Raises:
             InputError: damaged text, or a name that tells of an action or setup that the data set has not.
         """
+        name = self._name(file, False)
         (found,) = _sightings([file])
-        return self._clip(file, found, named=False)
+        return self._clip(name, found)
 
-    def _clip(self, file: SourceFile, found: Sightings | InputError, *, named: bool) -> SkeletonClip:
-        """The clip of what was found in a file; ``named``: its name must have the data set's form."""
-        stem = file.stem
-        match = _NAME.fullmatch(stem)
-        setup, camera, subject, trial, label = None, None, None, None, None
-        if match:
-            setup, camera, subject, trial, action = (int(number) for number in match.groups())
-            if not 1 <= action <= self.num_actions:
-                raise InputError(f"action {action} is not one of NTU RGB+D {self.num_actions}'s {self.num_actions}")
-            if not 1 <= setup <= self.num_setups:
-                raise InputError(f"setup {setup} is not one of NTU RGB+D {self.num_actions}'s {self.num_setups}")
-            label = _names()[action - 1]
-        elif named:
-            raise InputError("the file name is not of the form SsssCcccPpppRrrrAaaa.skeleton")
+    def _name(self, file: SourceFile, required: bool) -> _Name:
+        """What the name of a file says; ``required``: it must have the data set's form."""
+        match = _NAME.fullmatch(file.stem)
+        if not match:
+            if required:
+                raise InputError("the file name is not of the form SsssCcccPpppRrrrAaaa.skeleton")
+            return _Name(file.stem)
+        setup, camera, subject, trial, action = (int(number) for number in match.groups())
+        if not 1 <= action <= self.num_actions:
+            raise InputError(f"action {action} is not one of NTU RGB+D {self.num_actions}'s {self.num_actions}")
+        if not 1 <= setup <= self.num_setups:
+            raise InputError(f"setup {setup} is not one of NTU RGB+D {self.num_actions}'s {self.num_setups}")
+        return _Name(file.stem, _names()[action - 1], subject, camera, setup, trial)
+
+    def _clip(self, name: _Name, found: Sightings | InputError) -> SkeletonClip:
+        """The clip of what was found in a file."""
         if isinstance(found, InputError):
             raise found
         joints, states = persons(found, tracks_by_id(found), self._cleaning)
         joints[states == 0] = 0
-        with making_clip(stem, label):
+        with making_clip(name.clip_id, name.label):
             return SkeletonClip(
-                joints=joints,
-                layout=NTU25,
-                fps=FPS,
-                confidence=states * np.float32(0.5),
-                clip_id=stem,
-                label=label,
-                subject=subject,
-                camera=camera,
-                setup=setup,
-                trial=trial,
+                joints=joints, layout=NTU25, fps=FPS, confidence=states * np.float32(0.5), **name._asdict()
             )
 
     @property
@@ -144,16 +150,9 @@ def read_clip_file(path: str | Path) -> SkeletonClip:
 
 def _sightings(files: Sequence[SourceFile]) -> list[Sightings | InputError]:
     """What each file holds, or what is wrong with it."""
-    texts = [_text_or_error(file) for file in files]
+    texts = [caught(file.read, _MAX_BYTES) for file in files]
     found = iter(parse_skeleton_texts([text for text in texts if isinstance(text, bytes)], NTU25.num_joints))
     return [next(found) if isinstance(text, bytes) else text for text in texts]
-
-
-def _text_or_error(file: SourceFile) -> bytes | InputError:
-    try:
-        return file.read(_MAX_BYTES)
-    except InputError as error:
-        return error
 
 
 def to_skeleton_text(clip: SkeletonClip) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sugar.datasets.parsing.decimals import parse_between, parse_decimals
-from sugar.errors import InputError
+from sugar.errors import InputError, caught
 
 BODY_FIELDS, JOINT_FIELDS = 10, 12
 _WINDOW = 64  # bytes of a joint line in which its first three fields must end
@@ -64,14 +64,7 @@ def parse_skeleton_text(text: bytes, num_joints: int, *, kinect: bool = True) ->
 def parse_skeleton_texts(texts: Sequence[bytes], num_joints: int) -> list[Sightings | InputError]:
     """Read several files at once, which takes a third less time for small ones; an error stands in a file's place."""
     regular = _read_regular(texts, num_joints) if texts else []
-    return list(regular) if regular is not None else [_sightings_or_error(text, num_joints) for text in texts]
-
-
-def _sightings_or_error(text: bytes, num_joints: int) -> Sightings | InputError:
-    try:
-        return parse_skeleton_text(text, num_joints)
-    except InputError as error:
-        return error
+    return list(regular) if regular is not None else [caught(parse_skeleton_text, text, num_joints) for text in texts]
 
 
 def _read_regular(texts: Sequence[bytes], num_joints: int) -> list[Sightings] | None:
