@@ -10,12 +10,14 @@ import yaml
 
 from sugar.cli import main
 from sugar.config import parse_config
+from sugar.datasets.protocols import Split
 from sugar.datasets.store import Store, write_store
 from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.evaluation.doubtful_labels import Doubt, confident_classes, doubtful_labels
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
+from sugar.training.left_out import leave_out
 from sugar.training.run import Run
 
 CLASSES = ("sit down", "stand up", "clap")
@@ -174,3 +176,19 @@ def test_lists_that_cannot_be_followed_are_one_line(text: str | None, said: str,
     config, _ = parse_config(RunConfig, values(tmp_path, leave_out=str(tmp_path / "list")), where="test")
     with pytest.raises(InputError, match=said):
         Run(config, tmp_path / "run", resume=False)
+
+
+def test_the_list_of_one_data_set_serves_a_combined_store(tmp_path: Path) -> None:
+    ids = ("left/a1", "left/a2", "right/a2", "right/b1", "b1")
+    clips = [replace(clip, clip_id=name) for clip, name in zip(generate(5, 0, ["clap"]), ids, strict=True)]
+    store = write_store(tmp_path / "store", clips, name="both", classes=["clap"], layout=NTU25, source="a test")
+    sides = Split(np.array([0, 1, 2, 3]), np.array([], dtype=np.int64), np.array([4]))
+
+    def left_out(listed: str) -> list[str]:
+        (tmp_path / "list").write_text(listed)
+        return leave_out(sides, store, tmp_path / "list")[1]
+
+    assert left_out("a1\nright/a2\n") == ["left/a1", "right/a2"]
+    assert left_out("b1\n") == []  # a clip's own name goes first, and that one tests
+    with pytest.raises(InputError, match=r"line 1: .*no clip 'a2'"):
+        left_out("a2\n")  # of two

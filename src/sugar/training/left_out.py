@@ -1,5 +1,6 @@
 """Training clips that a list names are not trained on, such as those whose labels are doubtful."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ def leave_out(sides: Split, store: Store, path: str | Path) -> tuple[Split, list
     """The split without the training and validation clips in a file, and the ids of those; what tests is left alone.
 
     Args:
-        path: ids, one a line; what follows a ``#`` is a comment.
+        path: ids, one a line; what follows a ``#`` is a comment. In a combined store the name of the data set before
+            an id may be left out where one clip alone is meant.
 
     Raises:
         InputError: no such file, no text, or a clip that the store has not; names the line.
@@ -30,10 +32,18 @@ def _listed(store: Store, path: str | Path) -> list[int]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"data.leave_out: {path}: cannot be read ({error})") from None
     found = []
+    whole = _whole_ids(store)
     for number, line in enumerate(lines, start=1):
         if clip_id := line.partition("#")[0].strip():
             try:
-                found.append(store.index(clip_id))
+                found.append(store.index(whole.get(clip_id, clip_id)))
             except InputError as error:
                 raise InputError(f"data.leave_out: {path}, line {number}: {error}") from None
     return found
+
+
+def _whole_ids(store: Store) -> dict[str, str]:
+    """Ids of a combined store by what follows the data set's name, where only one clip has it and none is called so."""
+    without = [clip_id.partition("/")[2] for clip_id in store.clip_ids]
+    once = {name for name, count in Counter(without).items() if count == 1} - {"", *store.clip_ids}
+    return {name: clip_id for name, clip_id in zip(without, store.clip_ids, strict=True) if name in once}

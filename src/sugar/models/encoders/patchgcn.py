@@ -45,8 +45,8 @@ class PatchGCNConfig:
     """Probability that a channel is dropped for a whole clip."""
     path_dropout: float = 0.1
     """Probability that a residual branch is dropped for a whole clip."""
-    norm: Norm = "layer"
-    """`layer`: each token by itself; `batch`: each channel over a batch, as graph convolution networks have it."""
+    norm: Norm = "batch"
+    """`batch`: each channel over a batch, as graph convolution networks have it; `layer`: each token by itself."""
     streams: tuple[Stream, ...] = ("posture", "velocity")
     """What is read of the joints: `posture` (relative to the root), `velocity`, `limb_velocity` (of the posture).
     Where somebody stands and how far the camera is tilted differ from view to view; these differ less."""
