@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from sugar.cli import _parser
+from sugar.config import parse_config, read_config
+from sugar.training.config import RunConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,6 +30,16 @@ def test_a_documented_command_is_parsed(command: str) -> None:
     if words[0] == "train":
         written = any(f"`{given.train.config}`\n\n```yaml" in page.read_text(encoding="utf-8") for page in PAGES)
         assert written or (ROOT / given.train.config).is_file()
+
+
+def test_a_config_for_other_data_leaves_out_no_clips_of_its_own() -> None:
+    trainings = [shlex.split(command)[1:] for command in commands() if command.startswith("sugar train configs/")]
+    others = [words for words in trainings if any(word.startswith("stores/mine") for word in words)]
+    assert others
+    for words in others:
+        values, flags = read_config(ROOT / words[1]), words[2 : words.index("--out")]
+        config, _ = parse_config(RunConfig, values, where=words[1], arguments=flags)
+        assert not config.data.leave_out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

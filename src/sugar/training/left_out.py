@@ -38,7 +38,9 @@ def _listed(store: Store, path: str | Path) -> list[int]:
             try:
                 found.append(store.index(whole.get(clip_id, clip_id)))
             except InputError as error:
-                raise InputError(f"data.leave_out: {path}, line {number}: {error}") from None
+                raise InputError(
+                    f"data.leave_out: {path}, line {number}: {error}; other data need a list of their own, or ''"
+                ) from None
     return found
 
 
