@@ -1,5 +1,7 @@
 """All encoders keep one interface: time kept, absent persons and padding without effect."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,8 +9,9 @@ from sugar.models.encoders import CTRGCN, CTRGCNConfig, Encoder, PatchGCN, Patch
 from sugar.models.encoders.branched import BranchedEncoder
 from sugar.models.encoders.build import BRANCHES, EncoderConfig, build_encoder
 from sugar.models.encoders.graph import adjacency_subsets, motion
+from sugar.models.encoders.streams import StreamReader
 from sugar.skeleton.layout import JointLayout
-from sugar.skeleton.layouts import KINECT20, NTU25
+from sugar.skeleton.layouts import KINECT20, NTU25, with_dimension
 
 
 def ctrgcn(layout: JointLayout) -> Encoder:
@@ -24,11 +27,17 @@ def patchgcn_batch_norm(layout: JointLayout) -> Encoder:
     return PatchGCN(layout=layout, config=PatchGCNConfig(norm="batch"))
 
 
+def patchgcn_body_axes(layout: JointLayout) -> Encoder:
+    return PatchGCN(layout=layout, config=PatchGCNConfig(streams=BODY))
+
+
 def default(layout: JointLayout) -> Encoder:
     return build_encoder(EncoderConfig(), layout)
 
 
-BUILDERS = [ctrgcn, patchgcn, patchgcn_batch_norm, default]
+SEEN = ("posture", "velocity", "limb_velocity")
+BODY = ("body_posture", "body_velocity", "body_limb_velocity")
+BUILDERS = [ctrgcn, patchgcn, patchgcn_batch_norm, patchgcn_body_axes, default]
 
 
 def clips(layout: JointLayout, length: int = 24, persons: int = 2) -> torch.Tensor:
@@ -211,7 +220,7 @@ def test_build_follows_the_config(config: EncoderConfig, kind: type[Encoder]) ->
     assert encoder.num_branches == 1
 
 
-@pytest.mark.parametrize("streams", BRANCHES, ids="+".join)
+@pytest.mark.parametrize("streams", [*BRANCHES, BODY], ids="+".join)
 def test_where_somebody_stands_does_not_matter(streams) -> None:
     encoder = PatchGCN(layout=KINECT20, config=PatchGCNConfig(streams=streams)).eval()
     joints = clips(KINECT20)
@@ -224,3 +233,58 @@ def test_limb_velocity_leaves_out_the_walk() -> None:
     joints = clips(KINECT20)
     walk = torch.linspace(0, 1, joints.shape[1])[None, :, None, None, None]
     torch.testing.assert_close(encoder(joints, PRESENT)[0], encoder(joints + walk, PRESENT)[0], rtol=1e-3, atol=1e-3)
+
+
+def turned(joints: torch.Tensor, degrees: torch.Tensor) -> torch.Tensor:
+    """``[P, T, V, 3]`` with each frame turned about y by its own angle ``[T]``."""
+    cos, sin = degrees.deg2rad().cos(), degrees.deg2rad().sin()
+    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+    matrix = torch.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], dim=-1).view(-1, 3, 3)
+    return torch.einsum("tij,ptvj->ptvi", matrix, joints)
+
+
+def test_body_axes_are_the_same_from_every_side() -> None:
+    joints = clips(KINECT20)[:, :, 0]
+    other = turned(joints, torch.full((24,), 130.0))
+    front, side = (StreamReader(BODY, KINECT20)(view) for view in (joints, other))
+    torch.testing.assert_close(front, side, rtol=1e-3, atol=1e-3)
+    front, side = (StreamReader(SEEN, KINECT20)(view) for view in (joints, other))
+    assert all((a - b).abs().max() > 1 for a, b in zip(front.split(3, -1), side.split(3, -1), strict=True))
+
+
+def test_body_axes_follow_a_body_that_turns() -> None:
+    person = clips(KINECT20)[:, :1, 0].expand(-1, 24, -1, -1)
+    pirouette = turned(person, torch.linspace(0, 90, 24))
+    still, turning = (StreamReader(BODY, KINECT20)(joints) for joints in (person, pirouette))
+    torch.testing.assert_close(still[:, 2:-2, :, :3], turning[:, 2:-2, :, :3], rtol=1e-3, atol=1e-3)
+    heights = 4 * (person - person[:, :, KINECT20.root, None])[..., KINECT20.up]
+    torch.testing.assert_close(still[..., KINECT20.up], heights)
+
+
+def test_body_velocity_is_that_of_the_joints_seen_by_the_body() -> None:
+    person = clips(KINECT20)[:, :1, 0].expand(-1, 24, -1, -1)
+    left, right = (person[:, :, list(side)].mean(dim=2) for side in zip(*KINECT20.trunk_pairs, strict=True))
+    sideways = (left - right)[:, 0] * torch.tensor([1.0, 0.0, 1.0])
+    sideways = sideways / sideways.norm(dim=-1, keepdim=True)
+    steps = torch.arange(24)[None, :, None, None] * sideways[:, None, None]
+    velocity, limbs = StreamReader(("body_velocity", "body_limb_velocity"), KINECT20)(person + steps).split(3, dim=-1)
+    expected = torch.tensor([40.0, 0.0, 0.0]).expand_as(velocity[:, 1:])
+    torch.testing.assert_close(velocity[:, 1:], expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(limbs, torch.zeros_like(limbs), rtol=0, atol=1e-3)
+
+
+def test_left_is_the_first_body_axis() -> None:
+    left, right = (list(side) for side in zip(*KINECT20.trunk_pairs, strict=True))
+    posture = StreamReader(("body_posture",), KINECT20)(clips(KINECT20)[:, :1, 0].expand(-1, 5, -1, -1))
+    across = (posture[:, :, left] - posture[:, :, right]).mean(dim=2)[:, 2]
+    assert (across[:, 0] > 0).all()
+    torch.testing.assert_close(across[:, 2], torch.zeros(3), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layout", [with_dimension(KINECT20, 2), replace(NTU25, name="sideless", pairs=())], ids=lambda layout: layout.name
+)
+def test_without_axes_of_its_own_a_body_is_seen_as_by_the_sensor(layout: JointLayout) -> None:
+    joints = clips(layout)[:, :, 0, :, : layout.dimension]
+    own, seen = (StreamReader(names, layout)(joints) for names in (BODY, SEEN))
+    torch.testing.assert_close(own, seen)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch, PreprocessConfig, preprocess
 from sugar.errors import InputError
 from sugar.knowledge.facts.kinematics import measure
-from sugar.models.encoders import CTRGCN, CTRGCNConfig, PatchGCN
+from sugar.models.encoders import CTRGCN, CTRGCNConfig, PatchGCN, PatchGCNConfig
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import PARTS, JointLayout
 from sugar.skeleton.layouts import (
@@ -87,6 +88,14 @@ def test_a_tree_is_the_same_mirrored(layout: JointLayout) -> None:
     assert mirrored == set(layout.bones)
 
 
+def test_shoulders_and_hips_tell_the_heading_and_all_pairs_where_they_have_no_such_names() -> None:
+    names = {KINECT20.joint_names[j] for pair in KINECT20.trunk_pairs for j in pair}
+    assert names == {"left_shoulder", "right_shoulder", "left_hip", "right_hip"}
+    other = replace(KINECT20, joint_names=tuple(f"marker_{j}" for j in range(20)))
+    assert other.trunk_pairs == KINECT20.pairs
+    assert (KINECT20.level_axes, replace(KINECT20, up=2).level_axes) == ((0, 2), (0, 1))
+
+
 def test_a_layout_in_another_dimension() -> None:
     assert with_dimension(SMARTHOME13, 3) == SMARTHOME13_3D == get_layout("smarthome13_3d")
     assert with_dimension(SMARTHOME13, 2) is SMARTHOME13
@@ -106,7 +115,13 @@ def test_every_layout_goes_through_preprocessing_augmentation_encoders_and_measu
     augmented = augment(batch, layout, config, 16, torch.Generator().manual_seed(0))
     assert augmented.joints.shape == (3, 16, 2, layout.num_joints, layout.dimension)
     small = CTRGCNConfig(channels=(16, 32), temporal_strides=(1, 2))
-    for encoder in (PatchGCN(layout=layout), CTRGCN(layout=layout, config=small)):
+    of_body = PatchGCNConfig(streams=("body_posture", "body_velocity", "body_limb_velocity"))
+    encoders = (
+        PatchGCN(layout=layout),
+        PatchGCN(layout=layout, config=of_body),
+        CTRGCN(layout=layout, config=small),
+    )
+    for encoder in encoders:
         tokens, mask = encoder(augmented.joints, batch.persons)
         assert tokens.shape[:2] == mask.shape
         assert tokens.isfinite().all()

@@ -163,7 +163,7 @@ def _random_matrices(layout: JointLayout, config: AugmentConfig, draw: "_Draw") 
     if layout.dimension == 2:
         matrix = axis_rotation(2, draw.degrees(config.tilt))[:, :2, :2]
     else:
-        first, second = (axis for axis in range(3) if axis != layout.up)
+        first, second = layout.level_axes
         matrix = axis_rotation(layout.up, draw.degrees(config.yaw))
         matrix = axis_rotation(first, draw.degrees(config.tilt)) @ matrix
         matrix = axis_rotation(second, draw.degrees(config.tilt)) @ matrix

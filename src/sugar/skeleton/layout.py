@@ -119,6 +119,17 @@ class JointLayout:
         other = dict(self.pairs) | {right: left for left, right in self.pairs}
         return tuple(other.get(j, j) for j in range(self.num_joints))
 
+    @cached_property
+    def trunk_pairs(self) -> tuple[tuple[int, int], ...]:
+        """Left and right of shoulders and hips, which tell where the body faces; in want of them all pairs."""
+        trunk = ("left_shoulder", "left_hip")
+        return tuple(pair for pair in self.pairs if self.joint_names[pair[0]] in trunk) or self.pairs
+
+    @property
+    def level_axes(self) -> tuple[int, ...]:
+        """The horizontal axes: two of three dimensions, x first where y or z is up; one of an image."""
+        return tuple(axis for axis in range(self.dimension) if axis != self.up)
+
     def index(self, joint_name: str) -> int:
         """Index of a joint by its name.
 

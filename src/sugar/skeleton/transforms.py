@@ -82,12 +82,11 @@ def heading(joints: Array, layout: JointLayout) -> float:
     bodies = joints[is_present(joints)[:, person], person]
     if not len(bodies):
         return 0.0
-    sides = [pair for pair in layout.pairs if layout.joint_names[pair[0]] in ("left_shoulder", "left_hip")]
-    left, right = np.array(sides or layout.pairs).T
+    left, right = np.array(layout.trunk_pairs).T
     measured = is_measured(bodies[:, None])[:, 0]
     across = bodies[:, right] - bodies[:, left]
     across = np.where((measured[:, left] & measured[:, right])[..., None], across, 0).mean(axis=1)
-    sideways = _geometric_median(across[:, _horizontal(layout)])
+    sideways = _geometric_median(across[:, list(layout.level_axes)])
     return float(np.arctan2(sideways[1], sideways[0]))
 
 
@@ -97,7 +96,7 @@ def align_heading(joints: Array, layout: JointLayout) -> Array:
     The turn is one angle for the clip, so turning of the body within the clip and the placement of other
     persons are kept. It takes the camera's direction out of the data: what a cross-view protocol asks for.
     """
-    first, second = _horizontal(layout)
+    first, second = layout.level_axes
     angle = heading(joints, layout)
     cos, sin = np.cos(angle), np.sin(angle)
     matrix = np.eye(3)
@@ -196,11 +195,6 @@ def select_persons(joints: Array, count: int) -> tuple[Array, int]:
 def _first_person(joints: Array) -> int:
     """The lowest index of a person who is present at all."""
     return int(is_present(joints).any(axis=0).argmax())
-
-
-def _horizontal(layout: JointLayout) -> list[int]:
-    """The two horizontal axes, x first where y or z is up."""
-    return [axis for axis in range(3) if axis != layout.up]
 
 
 def _geometric_median(points: npt.NDArray[np.floating], iterations: int = 10) -> npt.NDArray[np.floating]:

@@ -6,7 +6,8 @@ from typing import Literal
 from sugar.models.encoders.base import Encoder
 from sugar.models.encoders.branched import BranchedEncoder
 from sugar.models.encoders.ctrgcn import CTRGCN, CTRGCNConfig
-from sugar.models.encoders.patchgcn import PatchGCN, PatchGCNConfig, Stream
+from sugar.models.encoders.patchgcn import PatchGCN, PatchGCNConfig
+from sugar.models.encoders.streams import Stream
 from sugar.skeleton.layout import JointLayout
 
 BRANCHES: tuple[tuple[Stream, ...], ...] = (

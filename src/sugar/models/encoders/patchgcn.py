@@ -7,18 +7,15 @@ matrix products; element-wise dropout, depthwise kernels and GELU are avoided be
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sugar.models.encoders.base import Encoder
-from sugar.models.encoders.graph import motion
+from sugar.models.encoders.streams import Stream, StreamReader
 from sugar.models.encoders.token_norm import Norm, normalise, token_norm
 from sugar.skeleton.layout import JointLayout
-
-Stream = Literal["posture", "velocity", "limb_velocity"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +45,7 @@ class PatchGCNConfig:
     norm: Norm = "batch"
     """`batch`: each channel over a batch, as graph convolution networks have it; `layer`: each token by itself."""
     streams: tuple[Stream, ...] = ("posture", "velocity")
-    """What is read of the joints: `posture` (relative to the root), `velocity`, `limb_velocity` (of the posture).
-    Where somebody stands and how far the camera is tilted differ from view to view; these differ less."""
+    """What is read of the joints (`StreamReader`)."""
 
 
 class PatchGCN(Encoder):
@@ -64,9 +60,9 @@ class PatchGCN(Encoder):
         config = config or PatchGCNConfig()
         self.patch_frames = config.patch_frames
         self.out_channels = config.channels
-        self.root, self.streams = layout.root, config.streams
+        self.read = StreamReader(config.streams, layout)
         width = config.joint_channels
-        self.embed = nn.Linear(len(config.streams) * layout.dimension * config.patch_frames, width)
+        self.embed = nn.Linear(self.read.channels * config.patch_frames, width)
         self.joint_embedding = nn.Parameter(0.02 * torch.randn(layout.num_joints, width))
         self.joint_blocks = nn.ModuleList(
             JointBlock(
@@ -98,8 +94,11 @@ class PatchGCN(Encoder):
 
     def encode(self, joints: Tensor, frames: Tensor | None) -> Tensor:
         """See `Encoder.encode`; `L` is `ceil(T / patch_frames)`."""
+        if frames is not None:
+            joints = joints * frames[:, :, None, None].to(joints.dtype)
         streams = self.read(joints)
         if frames is not None:
+            # The first padded frame has a velocity.
             streams = streams * frames[:, :, None, None].to(streams.dtype)
         persons, _, num_joints, _ = streams.shape
         rest = -streams.shape[1] % self.patch_frames
@@ -114,19 +113,6 @@ class PatchGCN(Encoder):
         for block in self.temporal_blocks:
             x = block(x, mask)
         return normalise(self.norm, x, mask)
-
-    def read(self, joints: Tensor) -> Tensor:
-        """The streams side by side, `[P, T, V, C]` to `[P, T, V, S C]`.
-
-        The factors bring each to about unit size when a body's bones add up to a length of 1.
-        """
-        posture = joints - joints[:, :, self.root, None]
-        streams = {
-            "posture": lambda: 4.0 * posture,
-            "velocity": lambda: 40.0 * motion(joints),
-            "limb_velocity": lambda: 40.0 * motion(posture),
-        }
-        return torch.cat([streams[name]() for name in self.streams], dim=-1)
 
     def token_mask(self, frames: Tensor) -> Tensor:
         """See `Encoder.token_mask`."""
