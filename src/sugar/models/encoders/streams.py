@@ -1,6 +1,6 @@
 """What an encoder reads of the joints: postures and velocities, as the sensor sees them or as the body does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -36,28 +36,29 @@ class StreamReader:
     def __call__(self, joints: Tensor) -> Tensor:
         """`[P, T, V, C]` to `[P, T, V, S C]`; padded frames must be zero."""
         posture, velocity = joints - joints[:, :, self.root, None], motion(joints)
-        body_posture, body_velocity = self._in_body_axes(posture, velocity) if self.turns else (posture, velocity)
+        turn = self._into_body_axes(posture) if self.turns else lambda vectors: vectors
+        body_posture = turn(posture)
         streams = {
             "posture": lambda: 4.0 * posture,
             "velocity": lambda: 40.0 * velocity,
             "limb_velocity": lambda: 40.0 * motion(posture),
             "body_posture": lambda: 4.0 * body_posture,
-            "body_velocity": lambda: 40.0 * body_velocity,
+            "body_velocity": lambda: 40.0 * turn(velocity),
             "body_limb_velocity": lambda: 40.0 * motion(body_posture),
         }
         return torch.cat([streams[name]() for name in self.names], dim=-1)
 
-    def _in_body_axes(self, posture: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
-        """Both, each frame turned about the vertical until the line from right to left is the first level axis."""
+    def _into_body_axes(self, posture: Tensor) -> Callable[[Tensor], Tensor]:
+        """What turns each frame about the vertical until the line from right to left is the first level axis."""
         across = (posture[:, :, self.left] - posture[:, :, self.right]).mean(dim=2)[..., self.level].float()
         # Only the direction counts, so frames of zeros beside a window do it no harm.
         smooth = F.avg_pool1d(across.transpose(1, 2), HEADING_FRAMES, stride=1, padding=HEADING_FRAMES // 2)
         cos, sin = F.normalize(smooth, dim=1, eps=1e-4)[..., None].unbind(dim=1)
 
-        def turned(vectors: Tensor) -> Tensor:
+        def turn(vectors: Tensor) -> Tensor:
             axes = list(vectors.unbind(dim=-1))
             first, second = (axes[axis] for axis in self.level)
             axes[self.level[0]], axes[self.level[1]] = cos * first + sin * second, cos * second - sin * first
             return torch.stack(axes, dim=-1)
 
-        return turned(posture), turned(velocity)
+        return turn
