@@ -1,6 +1,5 @@
 """What a store holds in figures, and what looks wrong in it: lengths, gaps, bones, units, axes."""
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sugar.datasets.finding import Finding
+from sugar.datasets.shared_frames import Digests, frame_digests, shared_findings
 from sugar.datasets.store import Store
 from sugar.skeleton.body_frame import bodies
 from sugar.skeleton.clip import SkeletonClip
@@ -42,24 +43,6 @@ LIMBS = ("shoulder", "elbow", "hip", "knee")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that looks wrong.
-
-    Args:
-        where: clip, class or store.
-        what: what is wrong.
-        mend: what to do about it.
-    """
-
-    where: str
-    what: str
-    mend: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}; {self.mend}"
-
-
-@dataclass(frozen=True)
 class ClipFigures:
     """One clip in figures.
 
@@ -76,7 +59,7 @@ class ClipFigures:
         speed: body heights a second that hands, or the root joint, pass in a twentieth of the steps.
         length_axis: ``[C]`` mean direction from the feet to the head, of length 1; None where they are never seen.
         front: 1: knees and toes are on the side that the body turns to; -1: on its back; 0: they do not say.
-        digest: SHA-256 of the joints, to find copies.
+        digests: `frame_digests`, to find copies.
     """
 
     frames: int
@@ -92,7 +75,7 @@ class ClipFigures:
     speed: float
     length_axis: npt.NDArray[np.float64] | None
     front: int
-    digest: bytes
+    digests: Digests
 
 
 def clip_figures(clip: SkeletonClip) -> ClipFigures:
@@ -124,7 +107,7 @@ def clip_figures(clip: SkeletonClip) -> ClipFigures:
         speed=max(_quantile(root, 0.95), _quantile(hands, 0.95)) * clip.fps / height if height > 0 else 0.0,
         length_axis=_length_axis(joints, measured, layout),
         front=_front(clip),
-        digest=hashlib.sha256(clip.joints.tobytes()).digest(),
+        digests=frame_digests(clip.joints),
     )
 
 
@@ -289,7 +272,7 @@ def findings(figures: StoreFigures) -> Iterator[Finding]:
             f"name its joints as others do ({', '.join(limbs[:3])}, ...), or train with model.motion.weight 0",
         )
     yield from _class_findings(store)
-    yield from _same_motion(clips)
+    yield from shared_findings(store, [one.digests for one in figures.clips])
     for clip_id, one in clips:
         yield from _clip_findings(clip_id, one, layout, height if metres else None)
 
@@ -356,14 +339,6 @@ def _class_findings(store: Store) -> Iterator[Finding]:
             yield Finding(f"class {name!r}", "it has no clip", "leave it out of the class list, or add clips")
         elif count < FEW_CLIPS:
             yield Finding(f"class {name!r}", f"it has only {count} clips", "add some, or join it with another class")
-
-
-def _same_motion(clips: Iterable[tuple[str, ClipFigures]]) -> Iterator[Finding]:
-    first: dict[bytes, str] = {}
-    for clip_id, one in clips:
-        known = first.setdefault(one.digest, clip_id)
-        if known != clip_id:
-            yield Finding(f"clip {clip_id!r}", f"its joints are those of {known!r}", "keep one of the two")
 
 
 def _clip_findings(clip_id: str, one: ClipFigures, layout: JointLayout, height: float | None) -> Iterator[Finding]:

@@ -189,6 +189,7 @@ class Store:
         self._index = {clip_id: i for i, clip_id in enumerate(self.clip_ids)}
         self._joints = [ListView(batch.column("joints")) for batch in self._batches]
         self._confidence = [ListView(batch.column("confidence")) for batch in self._batches]
+        self._relabelled = False
 
     def _integers(self, name: str) -> npt.NDArray[np.int64]:
         columns = [batch.column(name) for batch in self._batches]
@@ -218,7 +219,8 @@ class Store:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the file itself in place of receiving all clips.
-        return _open_view, (self.path, self.classes, None if self.layout == self._stored_layout else self.layout)
+        layout = None if self.layout == self._stored_layout else self.layout
+        return _open_view, (self.path, self.classes, layout, self.labels if self._relabelled else None)
 
     def view(self, *, classes: Sequence[str] | None = None, layout: JointLayout | None = None) -> "Store":
         """The same clips with some of the classes only, or in another joint layout.
@@ -238,6 +240,14 @@ class Store:
         new = np.array([classes.index(name) if name in classes else -1 for name in self.classes] + [-1])
         seen._columns = self._columns | {"label": new[self.labels]}  # label -1 is the last entry
         seen.manifest = replace(self.manifest, classes=classes, layout=layout or self.layout)
+        return seen
+
+    def relabelled(self, labels: npt.NDArray[np.int64]) -> "Store":
+        """The same clips with other labels: ``[N]`` class indices, -1 for none."""
+        seen = self.view()
+        seen._columns["label"] = labels.copy()
+        seen._columns["label"].setflags(write=False)
+        seen._relabelled = True
         return seen
 
     def __len__(self) -> int:
@@ -330,5 +340,8 @@ class Store:
             raise InputError(f"store {self.path}: its clips differ from the hash in its manifest")
 
 
-def _open_view(path: Path, classes: tuple[str, ...], layout: JointLayout | None) -> Store:
-    return Store.open(path).view(classes=classes, layout=layout)
+def _open_view(
+    path: Path, classes: tuple[str, ...], layout: JointLayout | None, labels: npt.NDArray[np.int64] | None
+) -> Store:
+    store = Store.open(path).view(classes=classes, layout=layout)
+    return store if labels is None else store.relabelled(labels)

@@ -29,7 +29,7 @@ def check_labels(
     """Find the training clips whose labels are doubtful; called again it goes on where it stopped.
 
     Args:
-        config: how stage 1 trains and on what; its ``data.leave_out`` is not read.
+        config: how stage 1 trains and on what; its ``data.leave_out`` and ``data.relabel`` are not read.
         by: column of the store; each of its values on the training side is a part.
         rounds: most rounds.
         console: where what is found goes.
@@ -45,7 +45,7 @@ def check_labels(
     out, console = Path(out), console or Console(stderr=True)
     if rounds < 1:
         raise InputError(f"--rounds {rounds}: give one or more")
-    parts = Parts.of(replace(config, data=replace(config.data, leave_out="")), by)
+    parts = Parts.of(replace(config, data=replace(config.data, leave_out="", relabel="")), by)
     store = parts.store
     recordings = list(zip(*(store.column(name)[parts.clips].tolist() for name in RECORDING), strict=True))
     doubted: list[str] = []

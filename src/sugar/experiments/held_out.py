@@ -16,6 +16,7 @@ from sugar.files import write_text
 from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig, StageName
 from sugar.training.left_out import leave_out
+from sugar.training.relabel import relabel
 from sugar.training.run import check_named, train
 
 
@@ -49,6 +50,8 @@ class Parts:
         """
         check_named(config)
         store = Store.open(config.data.store)
+        if config.data.relabel:
+            store, _ = relabel(store, config.data.relabel)
         side = split(store, get_protocol(config.data.protocol), ValidationConfig(by="none"))
         if config.data.leave_out:
             side, _ = leave_out(side, store, config.data.leave_out)

@@ -29,6 +29,9 @@ class DataConfig:
     leave_out: str = ""
     """A file of ids, one a line, of clips that are not trained on though the protocol trains on them; the run's record
     names them. `sugar check-labels` writes such a list of those whose labels are doubtful."""
+    relabel: str = ""
+    """A file of lines ``ID: CLASS``: labels that the store has wrong, which the run takes thus; its record names the
+    clips. `sugar eval` takes the store's own labels."""
 
 
 @dataclass

@@ -40,6 +40,7 @@ from sugar.training.left_out import leave_out
 from sugar.training.made_up_names import make_up_names
 from sugar.training.pretrained import take_pretrained
 from sugar.training.reference import fit_tolerance
+from sugar.training.relabel import relabel
 from sugar.training.represent import MotionTask, RepresentObjective
 from sugar.training.rivals import rival_classes
 from sugar.training.soft_word_task import SoftWordTask, TextSource
@@ -109,7 +110,9 @@ class Run:
         check_named(config)
         self.fusion = _given_fusion(config) if config.fusion and "instruct" in config.stages else None
         self.pack = load_pack(config.knowledge.pack)
-        opened = Store.open(config.data.store)
+        opened, relabelled = Store.open(config.data.store), list[str]()
+        if config.data.relabel:
+            opened, relabelled = relabel(opened, config.data.relabel)
         protocol = get_protocol(config.data.protocol)
         self.split: Split = split(opened, protocol, config.data.validation)
         left_out: list[str] = []
@@ -160,6 +163,8 @@ class Run:
             self.record["pretrained"] = pretrained
         if left_out:
             self.record["left_out"] = left_out
+        if relabelled:
+            self.record["relabelled"] = relabelled
         dropped = (self.store.num_persons[self.split.train] - config.model.preprocess.max_persons).clip(min=0)
         self.record["dropped_persons"] = {"persons": int(dropped.sum()), "clips": int((dropped > 0).sum())}
         write_config(config, out / "config.yaml")

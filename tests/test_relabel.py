@@ -1,0 +1,85 @@
+"""Labels that a run mends before it divides its clips."""
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_doubtful_labels import values, write_clips
+
+from sugar.config import parse_config
+from sugar.datasets.store import Store, write_store
+from sugar.datasets.synthetic import generate
+from sugar.errors import InputError
+from sugar.skeleton.layouts import NTU25
+from sugar.training.config import RunConfig
+from sugar.training.relabel import relabel
+from sugar.training.run import Run
+
+
+def test_a_run_takes_the_mended_labels(tmp_path: Path) -> None:
+    wrong = write_clips(tmp_path, exchanged=3)
+    store = Store.open(tmp_path / "store")
+    other = {"sit down": "stand up", "stand up": "sit down"}
+    mended = {clip_id: other[store[store.index(clip_id)].label or ""] for clip_id in wrong}
+    tests = next(clip_id for clip_id in store.clip_ids if "-p09-" in clip_id and clip_id.startswith("sit"))
+    lines = [f"{clip_id}: {name}\n" for clip_id, name in mended.items()]
+    lines.append(f"{tests}: sit down\n")  # has it already
+    (tmp_path / "labels.txt").write_text("# exchanged\n" + "".join(lines))
+    config, _ = parse_config(RunConfig, values(tmp_path, relabel=str(tmp_path / "labels.txt")), where="test")
+    run = Run(config, tmp_path / "run", resume=False)
+    assert sorted(run.record["relabelled"]) == wrong
+    rows = [store.index(clip_id) for clip_id in wrong]
+    assert [run.classes[k] for k in run.store.labels[rows]] == list(mended.values())
+    assert [run.dataset[i].label for i, row in enumerate(run.split.train) if row in rows] == [
+        run.store.labels[row] for row in run.split.train if row in rows
+    ]
+    assert (Store.open(tmp_path / "store").labels == store.labels).all()
+    config.data.relabel = ""
+    assert "relabelled" not in Run(config, tmp_path / "plain", resume=False).record
+
+
+def test_mended_labels_go_into_views_and_worker_processes(tmp_path: Path) -> None:
+    write_clips(tmp_path)
+    store = Store.open(tmp_path / "store")
+    (tmp_path / "labels.txt").write_text(f"{store.clip_ids[0]}: clap\n")
+    mended, _ = relabel(store, tmp_path / "labels.txt")
+    view = mended.view(classes=("stand up", "clap"))
+    assert view[0].label == "clap"
+    assert view.labels[0] == 1
+    copy = pickle.loads(pickle.dumps(view))
+    assert (copy.labels == view.labels).all()
+    assert copy.classes == view.classes
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "data.relabel: .*labels.txt: cannot be read"),
+        (
+            "# none\n{first}\n",
+            "data.relabel: .*labels.txt, line 2: '{first}': write a clip's id and its class, ID: CLASS",
+        ),
+        ("nobody: clap\n", "data.relabel: .*labels.txt, line 1: .*no clip 'nobody'"),
+        ("{first}: fly # away\n", "labels.txt, line 1: .*no class 'fly'; give one of its names"),
+    ],
+)
+def test_files_that_cannot_be_followed_are_one_line(text: str | None, said: str, tmp_path: Path) -> None:
+    write_clips(tmp_path)
+    first = Store.open(tmp_path / "store").clip_ids[0]
+    if text is not None:
+        (tmp_path / "labels.txt").write_text(text.replace("{first}", first))
+    config, _ = parse_config(RunConfig, values(tmp_path, relabel=str(tmp_path / "labels.txt")), where="test")
+    with pytest.raises(InputError, match=said.replace("{first}", first)):
+        Run(config, tmp_path / "run", resume=False)
+
+
+def test_the_file_of_one_data_set_serves_a_combined_store(tmp_path: Path) -> None:
+    ids = ("left/a1", "right/b1", "right/a2")
+    clips = [replace(clip, clip_id=name) for clip, name in zip(generate(3, 0, ["clap"]), ids, strict=True)]
+    store = write_store(tmp_path / "s", clips, name="both", classes=["clap", "wave"], layout=NTU25, source="a test")
+    (tmp_path / "labels.txt").write_text("a1: wave\nright/a2: wave\n")
+    mended, changed = relabel(store, tmp_path / "labels.txt")
+    assert changed == ["left/a1", "right/a2"]
+    assert np.array_equal(mended.labels, [1, 0, 1])
