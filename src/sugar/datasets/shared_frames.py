@@ -31,11 +31,11 @@ def shared_frames(digests: Sequence[Digests]) -> dict[tuple[int, int], int]:
     clips = np.repeat(np.arange(len(distinct)), [len(one) for one in distinct])
     order = np.argsort(frames, kind="stable")
     frames, clips = frames[order], clips[order]
+    _, starts, sizes = np.unique(frames, return_index=True, return_counts=True)
     counts: Counter[tuple[int, int]] = Counter()
-    starts = np.flatnonzero(np.diff(frames, prepend=np.nan, append=np.nan))  # NaN differs from everything
-    for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        if 1 < stop - start < USUAL:
-            counts.update(combinations(clips[start:stop].tolist(), 2))
+    several = (sizes > 1) & (sizes < USUAL)
+    for start, size in zip(starts[several].tolist(), sizes[several].tolist(), strict=True):
+        counts.update(combinations(clips[start : start + size].tolist(), 2))
     return dict(sorted(counts.items()))
 
 

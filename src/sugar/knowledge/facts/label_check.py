@@ -7,7 +7,7 @@ contradicted; classes that do both, or neither, contradict nothing.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from sugar.datasets.examine import Finding
+from sugar.datasets.finding import Finding
 from sugar.knowledge.facts.grammar import of_two, parse
 from sugar.knowledge.facts.kinematics import measure
 from sugar.knowledge.pack import KnowledgePack
