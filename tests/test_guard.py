@@ -89,7 +89,7 @@ def test_an_unseen_clip_on_either_side_is_caught(config, side, tmp_path, monkeyp
         one = np.flatnonzero(store.labels == store.classes.index("kick"))[:1]
         return replace(sides, **{side: np.union1d(getattr(sides, side), one)})
 
-    monkeypatch.setattr("sugar.training.run.split", leaking)
+    monkeypatch.setattr("sugar.training.sides.split", leaking)
     with pytest.raises(UnseenLeak, match=f"{'training' if side == 'train' else side} clips.*'kick'"):
         Run(config, tmp_path, resume=False)
 

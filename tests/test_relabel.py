@@ -9,13 +9,15 @@ import pytest
 from test_doubtful_labels import values, write_clips
 
 from sugar.config import parse_config
+from sugar.datasets.protocols import ValidationConfig
 from sugar.datasets.store import Store, write_store
 from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.skeleton.layouts import NTU25
-from sugar.training.config import RunConfig
+from sugar.training.config import DataConfig, RunConfig
 from sugar.training.relabel import relabel
 from sugar.training.run import Run
+from sugar.training.sides import divide
 
 
 def test_a_run_takes_the_mended_labels(tmp_path: Path) -> None:
@@ -83,3 +85,23 @@ def test_the_file_of_one_data_set_serves_a_combined_store(tmp_path: Path) -> Non
     mended, changed = relabel(store, tmp_path / "labels.txt")
     assert changed == ["left/a1", "right/a2"]
     assert np.array_equal(mended.labels, [1, 0, 1])
+
+
+def test_a_mended_label_does_not_bring_a_tested_clip_into_training(tmp_path: Path) -> None:
+    write_clips(tmp_path)
+    store = Store.open(tmp_path / "store")
+    (tmp_path / "p.yaml").write_text("unseen: [clap]\n")
+    unseen, seen = (next(i for i in store.clip_ids if store[store.index(i)].label == k) for k in ("clap", "sit down"))
+    (tmp_path / "labels.txt").write_text(f"{seen}: clap\n")
+    data = DataConfig(
+        store=str(tmp_path / "store"),
+        protocol=str(tmp_path / "p.yaml"),
+        validation=ValidationConfig(by="none"),
+        relabel=str(tmp_path / "labels.txt"),
+    )
+    assert store.index(seen) not in divide(data).split.train  # an action that is never trained
+    (tmp_path / "labels.txt").write_text(f"{unseen}: sit down\n")
+    with pytest.raises(InputError, match=f"clip '{unseen}' would train, but is tested"):
+        divide(data)
+    data.relabel = ""
+    assert store.index(unseen) in divide(data).split.test

@@ -8,16 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from sugar.datasets.protocols import ValidationConfig, get_protocol, split
+from sugar.datasets.protocols import ValidationConfig
 from sugar.datasets.store import COLUMNS, Store
 from sugar.errors import InputError
 from sugar.evaluation.recognize import Indices
 from sugar.files import write_text
 from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig, StageName
-from sugar.training.left_out import leave_out
-from sugar.training.relabel import relabel
 from sugar.training.run import check_named, train
+from sugar.training.sides import divide
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,7 @@ class Parts:
             InputError: no such column, fewer than two values on the training side, or the config is not as it must be.
         """
         check_named(config)
-        store = Store.open(config.data.store)
-        if config.data.relabel:
-            store, _ = relabel(store, config.data.relabel)
-        side = split(store, get_protocol(config.data.protocol), ValidationConfig(by="none"))
-        if config.data.leave_out:
-            side, _ = leave_out(side, store, config.data.leave_out)
+        store, _, side, _, _ = divide(replace(config.data, validation=ValidationConfig(by="none")))
         if by not in COLUMNS:
             raise InputError(f"--by {by}: give a column of the store, one of {', '.join(COLUMNS)}")
         values = store.column(by)[side.train]

@@ -15,8 +15,6 @@ from rich.progress import track
 
 from sugar.config import as_plain, parse_config, read_yaml, write_config
 from sugar.datasets.batches import ClipDataset, collate
-from sugar.datasets.protocols import Split, get_protocol, split
-from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.evaluation.fusion import fit_fusion
 from sugar.evaluation.recognize import motion_embeddings, score_clips
@@ -36,13 +34,12 @@ from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
-from sugar.training.left_out import leave_out
 from sugar.training.made_up_names import make_up_names
 from sugar.training.pretrained import take_pretrained
 from sugar.training.reference import fit_tolerance
-from sugar.training.relabel import relabel
 from sugar.training.represent import MotionTask, RepresentObjective
 from sugar.training.rivals import rival_classes
+from sugar.training.sides import divide
 from sugar.training.soft_word_task import SoftWordTask, TextSource
 from sugar.training.text_only import build_text_only
 from sugar.training.texts import (
@@ -110,14 +107,7 @@ class Run:
         check_named(config)
         self.fusion = _given_fusion(config) if config.fusion and "instruct" in config.stages else None
         self.pack = load_pack(config.knowledge.pack)
-        opened, relabelled = Store.open(config.data.store), list[str]()
-        if config.data.relabel:
-            opened, relabelled = relabel(opened, config.data.relabel)
-        protocol = get_protocol(config.data.protocol)
-        self.split: Split = split(opened, protocol, config.data.validation)
-        left_out: list[str] = []
-        if config.data.leave_out:
-            self.split, left_out = leave_out(self.split, opened, config.data.leave_out)
+        opened, protocol, self.split, left_out, relabelled = divide(config.data)
         self.classes = list(self.split.seen)
         self.store = opened.view(classes=self.classes)
         self.rivals = None
