@@ -84,10 +84,13 @@ def test_rotation_and_mirror_equal_numpy(batch: ClipBatch) -> None:
         matrix = axis_rotation(axis, torch.deg2rad(torch.tensor([33.0])))[0]
         np.testing.assert_allclose(matrix, tf.rotation_matrix(axis, 33), atol=1e-6)
     flip = torch.tensor([True, False, True, False, True])
-    got = mirror_batch(batch.joints, KINECT20, flip)
-    for i in range(5):
-        whole = batch.joints[i].numpy()
-        np.testing.assert_array_equal(got[i], tf.mirror(whole, KINECT20) if flip[i] else whole)
+    for up in range(3):
+        layout = replace(KINECT20, up=up)
+        got = mirror_batch(batch.joints, layout, flip)
+        torch.testing.assert_close(got[..., up].sum(dim=3), batch.joints[..., up].sum(dim=3))
+        for i in range(5):
+            whole = batch.joints[i].numpy()
+            np.testing.assert_array_equal(got[i], tf.mirror(whole, layout) if flip[i] else whole)
 
 
 def test_each_operation_does_what_its_field_says(batch: ClipBatch) -> None:

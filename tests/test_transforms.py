@@ -11,7 +11,8 @@ from sugar.skeleton import transforms as tf
 from sugar.skeleton.body_frame import straighten
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
-from sugar.skeleton.layouts import KINECT20, NTU25
+from sugar.skeleton.layouts import KINECT20, NTU25, OPENPOSE18
+from sugar.skeleton.retarget import retarget
 from sugar.skeleton.transforms import rotation_matrix
 
 seeds = st.integers(0, 2**32 - 1)
@@ -65,6 +66,14 @@ def test_mirroring_twice_changes_nothing(seed: int) -> None:
     np.testing.assert_array_equal(once[:, :, left], joints[:, :, right] * np.array([-1, 1, 1], np.float32))
 
 
+@pytest.mark.parametrize(("dimension", "up", "axis"), [(3, 0, 1), (3, 1, 0), (3, 2, 0), (2, 0, 1), (2, 1, 0)])
+def test_a_mirror_leaves_what_is_up(dimension: int, up: int, axis: int) -> None:
+    layout = replace(KINECT20, dimension=dimension, up=up)
+    joints = body(0)[..., :dimension]
+    reflected = joints[:, :, list(layout.mirror)] * np.where(np.arange(dimension) == axis, -1, 1).astype(np.float32)
+    np.testing.assert_array_equal(tf.mirror(joints, layout), reflected)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seeds, lengths, lengths)
 def test_resampling_keeps_the_ends_and_never_blends_with_absence(seed: int, frames: int, to: int) -> None:
@@ -113,6 +122,57 @@ def test_scale_becomes_one_whatever_the_units() -> None:
     np.testing.assert_array_equal(tf.normalise_scale(nothing, KINECT20), nothing)
 
 
+def total_length(joints: np.ndarray, layout: JointLayout) -> float:
+    """`body_scale` of a body without gaps."""
+    child, parent = np.array(layout.bones).T
+    bodies = joints[tf.is_present(joints)]
+    return float(np.median(np.linalg.norm(bodies[:, child] - bodies[:, parent], axis=-1).sum(axis=1)))
+
+
+@pytest.fixture(params=[KINECT20, OPENPOSE18], ids=lambda layout: layout.name)
+def person(request: pytest.FixtureRequest) -> SkeletonClip:
+    """Somebody far from the origin, in metres or in pixels."""
+    clip = retarget(next(iter(generate(1, 0, ["squat"]))), request.param)
+    joints = clip.joints * 300 + 800 if request.param.dimension == 2 else clip.joints + 3
+    return replace(clip, joints=joints.astype(np.float32))
+
+
+def test_scale_of_a_whole_body_is_its_median_total_length(person: SkeletonClip) -> None:
+    joints, layout = person.joints, person.layout
+    assert tf.body_scale(joints, layout) == total_length(joints, layout)
+    cloud = body(2)  # one of two is absent at times
+    assert tf.body_scale(cloud, KINECT20) == total_length(cloud, KINECT20)
+
+
+def test_a_joint_that_was_never_measured_hardly_changes_the_scale(person: SkeletonClip) -> None:
+    joints, layout = person.joints, person.layout
+    whole = tf.body_scale(joints, layout)
+    for joint in range(layout.num_joints):
+        paired = layout.mirror[joint] != joint
+        scale = tf.body_scale(tf.drop_joints(joints, [joint]), layout)
+        assert scale == pytest.approx(whole, rel=0.02 if paired else 0.18), layout.joint_names[joint]
+    left_leg = [layout.index(f"left_{name}") for name in ("hip", "knee", "ankle")]
+    assert tf.body_scale(tf.drop_joints(joints, left_leg), layout) == pytest.approx(whole, rel=0.03)
+    alone = tf.drop_joints(joints, [j for j in range(layout.num_joints) if j != layout.root])
+    assert tf.body_scale(alone, layout) == 1
+
+
+def test_a_joint_that_comes_and_goes_hardly_changes_the_scale(person: SkeletonClip) -> None:
+    gaps = person.joints.copy()
+    for joint in range(person.layout.num_joints):
+        gaps[joint % 4 :: 4, :, joint] = 0
+    assert tf.body_scale(gaps, person.layout) == pytest.approx(tf.body_scale(person.joints, person.layout), rel=0.02)
+
+
+def test_a_root_at_the_origin_after_centring_is_there(person: SkeletonClip) -> None:
+    joints, layout = person.joints, person.layout
+    followed = joints - joints[:, :, [layout.root]]
+    assert not followed[:, :, layout.root].any()
+    assert tf.body_scale(followed, layout) == total_length(followed, layout)
+    centred = tf.centre(joints, layout)
+    assert tf.body_scale(centred, layout) == pytest.approx(total_length(centred, layout), rel=1e-3)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seeds, st.floats(-180, 180))
 def test_heading_takes_out_the_camera(seed: int, yaw: float) -> None:
@@ -156,6 +216,17 @@ def test_the_person_who_moves_least_goes() -> None:
     np.testing.assert_array_equal(kept, joints[:, [0, 2]])
     assert gone == 1
     assert tf.select_persons(joints[:, :1], 2)[1] == 0
+
+
+def test_a_joint_that_comes_and_goes_is_no_motion() -> None:
+    joints = body(5, persons=3)
+    joints[:, 0] = joints[:1, 0]
+    joints[::2, 0, 7] = 0
+    joints[:, 0, 9] = 0  # never measured
+    joints[:, 2] = joints[-1:, 2] * np.linspace(1, 1.1, 9, dtype=np.float32)[:, None, None]
+    kept, gone = tf.select_persons(joints, 2)
+    np.testing.assert_array_equal(kept, joints[:, 1:])
+    assert gone == 1
 
 
 def test_straighten_takes_out_tilt_and_swapped_sides() -> None:

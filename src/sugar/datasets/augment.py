@@ -146,9 +146,9 @@ def resample_batch(
 
 
 def mirror_batch(joints: Tensor, layout: JointLayout, flip: Tensor) -> Tensor:
-    """Reflect x and swap left and right joints of the clips chosen by ``flip`` ``[B]``."""
+    """Reflect the first level axis and swap left and right joints of the clips chosen by ``flip`` ``[B]``."""
     mirrored = joints.index_select(3, torch.tensor(layout.mirror, device=joints.device))
-    mirrored[..., 0].neg_()
+    mirrored[..., layout.level_axes[0]].neg_()
     return torch.where(flip[:, None, None, None, None], mirrored, joints)
 
 

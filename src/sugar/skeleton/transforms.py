@@ -53,13 +53,29 @@ def centre(joints: Array, layout: JointLayout, joint: str | None = None) -> Arra
 
 
 def body_scale(joints: Array, layout: JointLayout) -> float:
-    """Median over frames and present persons of the total length of all bones; 1 if nothing has a length."""
+    """Median over frames and present persons of the total length of all bones; 1 if nothing has a length.
+
+    A bone to a joint that was not measured counts with its usual length, the median of where both its ends were.
+    One that never was has that of the other side's bone, in want of it the mean of all usual lengths.
+    """
     child, parent = np.array(layout.bones).T
     bodies = joints[is_present(joints)]
-    if not len(bodies):
+    measured = np.asarray(bodies.any(axis=2))
+    points = bodies[measured]
+    # A root that is zero throughout and amid the body is no gap: every frame was centred on it.
+    if len(points) and not measured[:, layout.root].any():
+        measured[:, layout.root] = np.square(points.mean(axis=0)).sum() < points.var(axis=0).sum()
+    whole = measured[:, child] & measured[:, parent]
+    if not whole.any():
         return 1.0
-    lengths = np.linalg.norm(bodies[:, child] - bodies[:, parent], axis=-1).sum(axis=1)
-    return float(np.median(lengths)) or 1.0
+    lengths = np.linalg.norm(bodies[:, child] - bodies[:, parent], axis=-1)
+    if not whole.all():
+        usual = np.full(layout.num_joints, np.nan, dtype=lengths.dtype)
+        usual[child] = np.ma.median(np.ma.masked_array(lengths, ~whole), axis=0).filled(np.nan)
+        usual = np.where(np.isnan(usual), usual[list(layout.mirror)], usual)
+        usual = np.where(np.isnan(usual), np.nanmean(usual), usual)
+        lengths = np.where(whole, lengths, usual[child])
+    return float(np.median(lengths.sum(axis=1))) or 1.0
 
 
 def normalise_scale(joints: Array, layout: JointLayout) -> Array:
@@ -157,9 +173,9 @@ def crop(joints: Array, start: int, stop: int) -> Array:
 
 
 def mirror(joints: Array, layout: JointLayout) -> Array:
-    """Reflect x and swap left and right joints: the same action done with the other side of the body."""
+    """Reflect the first level axis and swap left and right joints: the same action done with the other side."""
     flipped = joints[:, :, list(layout.mirror)]
-    flipped[..., 0] *= -1
+    flipped[..., layout.level_axes[0]] *= -1
     return flipped
 
 
@@ -179,17 +195,20 @@ def drop_joints(joints: Array, dropped: Sequence[int]) -> Array:
 def select_persons(joints: Array, count: int) -> tuple[Array, int]:
     """Keep the ``count`` persons with most motion, in their order; also give how many present ones went.
 
-    Motion is the variance of the coordinates over a person's present frames. Interactions have two
-    people; a third is nearly always a passer-by or a ghost of the sensor.
+    Motion is the variance of each joint's coordinates over the frames in which it was measured. Interactions
+    have two people; a third is nearly always a passer-by or a ghost of the sensor.
     """
-    present = is_present(joints)
     if joints.shape[1] <= count:
         return joints.copy(), 0
+    measured = is_measured(joints)
+    present = np.flatnonzero(measured.any(axis=(0, 2)))
     motion = np.full(joints.shape[1], -1.0)
-    for person in np.flatnonzero(present.any(axis=0)):
-        motion[person] = joints[present[:, person], person].var(axis=0).sum()
+    for person in present:
+        frames, ever = measured[:, person].any(axis=1), measured[:, person].any(axis=0)
+        there = measured[frames, person][:, ever]
+        motion[person] = joints[frames, person][:, ever].var(axis=0, where=there[..., None]).sum()
     kept = np.sort(np.argsort(-motion, kind="stable")[:count])
-    return joints[:, kept].copy(), max(0, int(present.any(axis=0).sum()) - count)
+    return joints[:, kept].copy(), max(0, len(present) - count)
 
 
 def _first_person(joints: Array) -> int:
