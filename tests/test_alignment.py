@@ -1,6 +1,7 @@
 """Stage 1's contrast: the formula, branches, and where it starts and ends."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -145,3 +146,31 @@ def test_texts_of_classes_on_other_lists_count_for_nothing(smoothing: float) -> 
     assert not torch.isclose(loss, head(tokens, mask, labels, texts(), classes)[0])
     loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in head.parameters())
+
+
+@pytest.mark.parametrize("negatives", ["batch", "bank"])
+def test_mixed_precision_keeps_the_gradient_of_texts_that_are_near_each_other(
+    negatives: Literal["batch", "bank"],
+) -> None:
+    """Products in bfloat16 would be 30 % off here."""
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(1, 8, generator=generator)
+    near = F.normalize(common + 0.1 * torch.randn(6, 8, generator=generator), dim=-1)
+    head = alignment(AlignmentConfig(negatives=negatives, label_smoothing=0.1))
+    labels, classes = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0, 0, 1, 1, 2, 2])
+    pooled = torch.randn(6, 1, 12, generator=generator).bfloat16()
+    gradients = []
+    for mixed in (False, True):
+        tokens = pooled.float().requires_grad_()
+        # The projection is the same in both, so that only what comes after it differs.
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=False):
+            vectors = head.branch_embeddings(tokens[:, 0]).detach().requires_grad_()
+        head.branch_embeddings = lambda _, vectors=vectors: vectors  # type: ignore[method-assign]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+            loss, _ = head(tokens, torch.ones(6, 1, dtype=torch.bool), labels, near, classes)
+        assert loss.dtype == torch.float32
+        loss.backward()
+        del head.branch_embeddings
+        assert vectors.grad is not None
+        gradients.append(vectors.grad)
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-7)

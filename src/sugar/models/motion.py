@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from sugar.knowledge.bank import TextBank
 from sugar.knowledge.facts.claim_space import claim_space, stated
 from sugar.knowledge.facts.grammar import all_claims
-from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment, class_log_probabilities, masked_mean
+from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment, class_log_probabilities, cosines, masked_mean
 from sugar.models.claim_matching import ClaimMatcher, ClaimReference, scaled, spread_of
+from sugar.models.distributed import gather_with_gradient
 from sugar.models.generalised import constant_of, joined, lead, side_log_probabilities
 
 REFERENCE_CLIPS = 1024
@@ -82,7 +83,7 @@ class MotionHead(KnowledgeAlignment):
         return F.binary_cross_entropy_with_logits(logits[told], truth[told].float())
 
     def own_contrast(self, tokens: Tensor, mask: Tensor, own: Tensor, own_temperature: float) -> Tensor:
-        """Each clip against the own sentences of the batch, with graded targets.
+        """Each clip against the own sentences of the (global) batch, with graded targets.
 
         Facts repeat: two clips may have the same sentence. The target of clip i is therefore not clip i alone but
         the softmax of the similarity of the own sentences themselves.
@@ -91,8 +92,9 @@ class MotionHead(KnowledgeAlignment):
             tokens, mask: the encoder's output ``[B, L, d]``, ``[B, L]``.
             own: ``[B, e]`` unit embeddings of the clips' own sentences.
         """
-        target = (own @ own.T / own_temperature).softmax(dim=1)
-        logits = self.branch_embeddings(masked_mean(tokens, mask)) @ own.T / self.temperature
+        everyone = gather_with_gradient(own)
+        target = (cosines(own, everyone) / own_temperature).softmax(dim=1)
+        logits = cosines(self.branch_embeddings(masked_mean(tokens, mask)), everyone) / self.temperature
         return -(target * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
 
 
@@ -174,12 +176,12 @@ class UnseenMotion:
         if self.of_all is None:
             return of_new.log_softmax(dim=1)
         sides = side_log_probabilities(self.of_all.scores(measured), self.trained, self.constant)
-        similarity = head @ self.embeddings.T
+        similarity = cosines(head, self.embeddings)
         posterior = class_log_probabilities(similarity, self.classes, len(self.trained), temperature.cpu())
         return joined(sides, posterior[:, self.trained], of_new, self.trained)
 
     def _similarity(self, clips: Tensor) -> Tensor:
         """Mean cosine ``[B, new ones]`` of clips and the sentences of each class; z-scored, none is near to all."""
-        similarity = clips @ self.embeddings.T
+        similarity = cosines(clips, self.embeddings)
         new = (~self.trained).nonzero().flatten().tolist()
         return torch.stack([similarity[:, self.classes == k].mean(dim=1) for k in new], dim=1)
