@@ -1,5 +1,6 @@
 """What the stages draw at random, what they train and what they leave alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def batch(size: int = 6) -> ClipBatch:
     )
 
 
-def represent(negatives: str, visual_texts: int = 2) -> RepresentObjective:
+def represent(negatives: str, visual_texts: int = 2, texts: TextBank | None = None) -> RepresentObjective:
     torch.manual_seed(0)
     encoder = build_encoder(EncoderConfig(), KINECT20)
     alignment = KnowledgeAlignment(
@@ -65,7 +66,7 @@ def represent(negatives: str, visual_texts: int = 2) -> RepresentObjective:
     return RepresentObjective(
         encoder=encoder,
         alignment=alignment,
-        bank=bank(),
+        bank=texts or bank(),
         layout=KINECT20,
         augmentation=AugmentConfig(),
         frames=16,
@@ -85,6 +86,32 @@ def test_each_clip_draws_texts_of_its_own_class() -> None:
         seen |= set(drawn.tolist())
     assert seen == set(range(15))  # all texts come up in time
     assert len(represent("batch", visual_texts=0)._draw(labels, torch.Generator())) == 6
+
+
+def test_classes_with_few_texts_take_none_from_the_others() -> None:
+    """The second class has one visual text, the third only its name."""
+    full, rows = bank(), [0, 1, 2, 3, 4, 5, 6, 7, 10]
+    kinds = (*(full.kinds[i] for i in rows[:-1]), "name")
+    texts = replace(full, embeddings=full.embeddings[rows], classes=full.classes[rows], kinds=kinds)
+    objective, labels = represent("batch", texts=texts), torch.tensor([0, 1, 2])
+    for seed in range(20):
+        drawn = objective._draw(labels, torch.Generator().manual_seed(seed)).tolist()
+        assert len(drawn) == 3 * 3
+        motion, visual = drawn[:3], [drawn[3:5], drawn[5:7], drawn[7:9]]
+        assert motion[0] in {0, 1}
+        assert motion[1] in {5, 6}
+        assert len(set(visual[0])) == 2
+        assert set(visual[0]) <= {2, 3, 4}
+        assert visual[1] == [7, 7]
+        assert {motion[2], *visual[2]} == {8}
+
+
+def test_names_alone_can_be_contrasted_within_a_batch() -> None:
+    full = bank()
+    texts = replace(full, embeddings=full.embeddings[::5], classes=full.classes[::5], kinds=("name",) * 3)
+    objective = represent("batch", texts=texts)
+    assert objective._draw(torch.tensor([2, 0, 2]), torch.Generator()).tolist() == [2, 0, 2]
+    assert objective(batch(), torch.Generator().manual_seed(0))[1]["contrast"] > 0
 
 
 def test_both_kinds_of_negatives_train() -> None:

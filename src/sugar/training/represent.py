@@ -106,14 +106,21 @@ class RepresentObjective(Objective):
         return loss, logs
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Per clip one motion text and n visual texts of its class, at random (DESIGN D5): bank indices."""
+        """Per clip one motion text and n visual texts of its class, at random (DESIGN D5): bank indices.
+
+        Every clip draws as many, on every process: a class with fewer texts of a kind gives some of them twice, one
+        without any gives others of its own. A bank of names alone gives one a clip.
+        """
         wanted = {"motion": 1, "visual": self.alignment.config.visual_texts}
+        wanted = {kind: count for kind, count in wanted.items() if count and kind in self._of_kind} or {"": 1}
+        of_class = self.text_classes.cpu() == labels.cpu().unsqueeze(1)
         drawn = []
         for kind, count in wanted.items():
-            rows = torch.tensor(self._of_kind.get(kind, []), dtype=torch.long)
-            if count == 0 or rows.numel() == 0:
-                continue
-            same_class = self.text_classes[rows.to(self.text_classes.device)].cpu() == labels.cpu().unsqueeze(1)
-            keys = torch.rand(same_class.shape, generator=generator).masked_fill(~same_class, -1.0)
-            drawn.append(rows[keys.topk(min(count, int(same_class.sum(dim=1).min())), dim=1).indices].flatten())
+            of_kind = torch.zeros(of_class.shape[1], dtype=torch.bool)
+            of_kind[self._of_kind.get(kind, [])] = True
+            allowed = of_class & of_kind
+            allowed = torch.where(allowed.any(dim=1, keepdim=True), allowed, of_class)
+            keys = torch.rand(allowed.shape, generator=generator).masked_fill(~allowed, -1.0)
+            turn = torch.arange(count) % allowed.sum(dim=1, keepdim=True)
+            drawn.append(keys.argsort(dim=1, descending=True).gather(1, turn).flatten())
         return torch.cat(drawn).to(labels.device)
