@@ -18,7 +18,9 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from sugar.errors import InputError
+from sugar.models.alignment import AlignmentConfig
 from sugar.models.distributed import gather_with_gradient
+from sugar.models.motion import MotionHead
 from sugar.training.engine import FitResult, Interrupted, LoopConfig, Objective, fit
 from sugar.training.environment import environment, write_environment
 from sugar.training.optimisation import MovingAverage, OptimisationConfig, build_optimizer, learning_rate
@@ -250,6 +252,18 @@ def test_signal_saves_and_resume_finishes_alike(tmp_path: Path) -> None:
     assert torch.equal(undisturbed.weights.weight, resumed.weights.weight)
 
 
+def test_a_signal_in_the_last_validation_ends_the_run_and_its_stage_is_finished(tmp_path: Path) -> None:
+    def validate() -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {"score": 1.0}
+
+    with pytest.raises(Interrupted, match="line: finished, then interrupted: resume with --resume"):
+        train(tmp_path, Line(), validate=validate, validate_every=0)
+    resumed = Line()
+    assert train(tmp_path, resumed, resume=True).steps == 50
+    assert resumed.calls == 0
+
+
 def test_fit_outside_the_main_thread(tmp_path: Path) -> None:
     results: list[FitResult] = []
     thread = threading.Thread(target=lambda: results.append(train(tmp_path, Line())))
@@ -301,6 +315,8 @@ def _two_processes(rank: int, port: int, folder: str) -> None:
     assert weight.grad is not None
     dist.all_reduce(weight.grad)
     labels = gather_with_gradient(torch.tensor([rank]))
+    of_own = _own_contrast(slice(3 * rank, 3 * rank + 3))
+    dist.all_reduce(of_own)
     if rank == 0:
         torch.save(
             {
@@ -308,10 +324,22 @@ def _two_processes(rank: int, port: int, folder: str) -> None:
                 "resumed": resumed.weights.state_dict(),
                 "gradient": weight.grad / 2,
                 "labels": labels,
+                "own": of_own / 2,
             },
             Path(folder) / "two.pt",
         )
     dist.destroy_process_group()
+
+
+def _own_contrast(clips: slice) -> Tensor:
+    """The loss of some of six clips against the own sentences of the whole batch."""
+    torch.manual_seed(0)
+    head = MotionHead(in_channels=4, text_channels=4, num_classes=2, config=AlignmentConfig())
+    tokens, own = torch.randn(2, 6, 4).unbind()
+    mask = torch.ones(6, 1, dtype=torch.bool)
+    return head.own_contrast(
+        tokens[:, None][clips], mask[clips], nn.functional.normalize(own, dim=-1)[clips], 0.1
+    ).detach()
 
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
@@ -331,3 +359,4 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert weight.grad is not None
     assert torch.allclose(two["gradient"], weight.grad, atol=1e-6)
     assert gather_with_gradient(rows) is rows
+    torch.testing.assert_close(two["own"], _own_contrast(slice(0, 6)))

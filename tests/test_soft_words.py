@@ -145,6 +145,13 @@ def test_samples_of_all_sources_share_one_table_of_names() -> None:
         assert {names[int(k)] for k in belief.nonzero()} <= set(listed)
 
 
+def test_a_clip_alone_meets_half_a_text_on_average() -> None:
+    task = make_task([(MadeUpNames(["u v", "u w", "u x"]), 1.5)])
+    drawn = [len(task.of_texts(1, 3, torch.Generator().manual_seed(seed)).labels) for seed in range(200)]
+    assert set(drawn) == {1, 2}
+    assert 70 < drawn.count(2) < 130
+
+
 def test_after_a_made_up_name_nothing_is_learned() -> None:
     language = make_model().eval()
     action, lists, names = torch.zeros(2, 1, 32), [list(NAMES[:2])] * 2, list(NAMES[:2])

@@ -94,3 +94,6 @@ def test_the_tolerance_comes_from_trained_classes_alone() -> None:
     assert torch.equal(tolerance, fit_tolerance(measured, labels, profiles, people, seed=0))
     few = fit_tolerance(measured[:12], labels[:12], profiles[:2], people[:12], seed=0)
     assert float(few) == pytest.approx(TOLERANCE)
+    # One person has all clips but one: no half has something to learn from while the other tells both sides.
+    alone = fit_tolerance(measured, labels, profiles, (torch.arange(36) == 35).long(), seed=0)
+    assert float(alone) == pytest.approx(TOLERANCE)

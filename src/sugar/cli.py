@@ -146,6 +146,8 @@ def predict(
     run: Path, inputs: Sequence[str], candidates: str | None, knowledge: str | None, llm: str | None, as_json: bool
 ) -> None:
     """Recognise and describe clips."""
+    import torch
+
     from sugar.inference.inputs import read_clips
     from sugar.inference.predict import as_json as plain
     from sugar.inference.predict import find_pack, parse_candidates
@@ -153,7 +155,7 @@ def predict(
     from sugar.models.sugar import Sugar
 
     names = None if candidates is None else parse_candidates(candidates)
-    model = Sugar.load(run, llm=llm)
+    model = Sugar.load(run, llm=llm).to("cuda" if torch.cuda.is_available() else "cpu")
     pack = None if names is None else find_pack(run, knowledge)
     clips = chain.from_iterable(read_clips(source, sys.stdin, model.layout) for source in inputs)
     for found in predict_clips(model, clips, names, pack):

@@ -286,6 +286,10 @@ class _Training:
         if state.average is not None:
             state.average.apply()
         self.save(finished=True)
+        # A signal that came in the last step or its validation ends the run before the next stage begins.
+        _, _, stop = self.agree({}, save=False, stop=stopped())
+        if stop:
+            raise Interrupted(f"{plan.stage}: finished, then interrupted: resume with --resume")
 
     def backward(self, batches: Iterator[Batch], epoch: int) -> dict[str, Tensor]:
         """Gradients of one step. Returns the loss, the gradient's norm and what the objective logs."""

@@ -39,7 +39,10 @@ def fit_tolerance(measured: Tensor, labels: Tensor, profiles: Tensor, people: Te
         fits = half if draw % 2 else ~half
         seen = torch.ones(size, dtype=torch.bool)
         seen[rng.choice(size, max(2, size // 3), replace=False)] = False
-        learned = fits & seen[labels]
+        learned, tried = fits & seen[labels], seen[labels[~fits]]
+        if len(labels[learned].unique()) < 2 or not tried.any() or tried.all():
+            # Where clips are few, some halves teach nothing, or cannot tell.
+            continue
         number = seen.cumsum(0) - 1
         matcher = ClaimMatcher(fit_claims(measured[learned], number[labels[learned]], profiles[seen]), profiles)
         # In units of the training clips' leads, the constant of every draw is the same.
@@ -47,4 +50,4 @@ def fit_tolerance(measured: Tensor, labels: Tensor, profiles: Tensor, people: Te
         deviation = leads.std(correction=0).clamp(min=1e-6)
         scores = (matcher.scores(measured[~fits]) - constant_of(leads, 0.0) * seen) / deviation
         draws.append(PseudoUnseen(scores.double().numpy(), labels[~fits].numpy(), seen.numpy()))
-    return torch.tensor(-choose_constant(draws))
+    return torch.tensor(-choose_constant(draws) if draws else TOLERANCE)

@@ -69,7 +69,10 @@ class SoftWordTask(nn.Module):
         """Samples for a batch of so many clips, with lists of ``size`` names."""
         together = TextSamples([], [], [], torch.zeros(0, len(self.position)))
         for source, share in self.sources:
-            drawn = source.draw(round(share * clips), size, generator)
+            # The fraction is one more now and then: a share of a half gives a clip alone a text every other time.
+            whole, part = divmod(share * clips, 1)
+            more = part > 0 and float(torch.rand((), generator=generator)) < part
+            drawn = source.draw(int(whole) + more, size, generator)
             belief = torch.zeros(len(drawn.labels), len(self.position))
             belief[:, [self.position[name] for name in source.names]] = drawn.belief
             together = TextSamples(
