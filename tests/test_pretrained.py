@@ -96,6 +96,8 @@ def test_a_stage_one_that_is_taken_over_whole_comes_first(second: MakeRun, tmp_p
     for name, tensor in before.model.encoder.state_dict().items():
         assert torch.equal(run.model.encoder.state_dict()[name], tensor), name
     assert "pretrained" not in run.record
+    assert {"run": str(stage_one), "classes": 2}.items() <= run.record["start_from"].items()
+    assert len(run.record["start_from"]["encoder_sha256"]) == 64
 
 
 def test_a_motion_head_of_another_space_stays_as_it_is(first: Path, second: MakeRun) -> None:

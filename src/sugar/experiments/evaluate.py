@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from sugar.config import parse_config, read_yaml
-from sugar.datasets.protocols import get_protocol
+from sugar.datasets.protocols import Split, get_protocol, split
 from sugar.datasets.store import Store
 from sugar.evaluation.animation import animate
 from sugar.evaluation.confusion import class_texts
@@ -28,10 +28,10 @@ from sugar.knowledge.pack import load_pack
 from sugar.models.candidates import Candidates
 from sugar.models.prompts import read_label
 from sugar.models.sugar import Sugar
-from sugar.training.config import RunConfig
+from sugar.training.config import DataConfig, RunConfig
 from sugar.training.descriptions import reference_descriptions
-from sugar.training.environment import environment
-from sugar.training.run import read_environment
+from sugar.training.environment import environment, read_environment
+from sugar.training.sides import divide
 
 SAMPLES = 8
 WRONG_SAMPLES = 4
@@ -73,7 +73,9 @@ def evaluate_run(
     opened = Store.open(store or config.data.store)
     name = protocol or config.data.protocol
     asked = get_protocol(name)
-    evaluated = clips_to_evaluate(model, opened, asked, config.data.validation, side, classes)
+    own = name == config.data.protocol and (store is None or opened.hash == trained.get("store_hash"))
+    sides = _sides(opened, replace(config.data, store=str(opened.path), protocol=name), side, own=own)
+    evaluated = clips_to_evaluate(model, opened, asked, sides, side, classes)
     whole, opened, indices, labels = opened, evaluated.store, evaluated.indices, evaluated.labels
     knowledge = load_pack(pack or config.knowledge.pack)
     candidates = model.candidates(opened.classes, knowledge)
@@ -116,6 +118,18 @@ def evaluate_run(
         animations=[animate(opened[int(indices[sample.index])]) for sample in samples if sample.index is not None],
     )
     return write_report(result, out)
+
+
+def _sides(store: Store, data: DataConfig, side: Side, *, own: bool) -> Split:
+    """The store as its protocol divides it.
+
+    Args:
+        own: store and protocol are the run's. What validates is then what the run held out: under mended labels it
+            drew other clips, and of the rest some trained. They are judged by the store's labels, like all.
+    """
+    if own and side == "validation":
+        return divide(data).split
+    return split(store, get_protocol(data.protocol), data.validation)
 
 
 def _maps(model: Sugar, evaluated: Evaluated, seed: int) -> dict[str, Any] | None:

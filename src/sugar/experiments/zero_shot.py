@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from sugar.datasets.overlap import overlapping
-from sugar.datasets.protocols import Protocol, ValidationConfig, split
+from sugar.datasets.protocols import Protocol, Split, ValidationConfig, split
 from sugar.datasets.store import Store
 from sugar.errors import InputError
 from sugar.evaluation.features import stage_one_features
@@ -48,17 +48,17 @@ class Evaluated:
 
 
 def clips_to_evaluate(
-    model: Sugar, store: Store, protocol: Protocol, validation: ValidationConfig, side: Side, classes: Classes
+    model: Sugar, store: Store, protocol: Protocol, sides: Split, side: Side, classes: Classes
 ) -> Evaluated:
     """One side of a protocol: its unseen classes where it has any and is not generalised, else all that take part.
 
     Args:
+        sides: the store as the protocol divides it.
         classes: ``new``: only those that mean no action the model was trained on (`overlapping`), for another data set.
 
     Raises:
         InputError: there is no such clip or class.
     """
-    sides = split(store, protocol, validation)
     indices = sides.test if side == "test" else sides.validation
     if not len(indices):
         raise InputError(f"store {store.path}: the run's config holds out no validation clips; evaluate the test side")
@@ -128,9 +128,9 @@ def _generalised(
     if evaluated.trained.any():
         tables, labels, trained = dict(probabilities), evaluated.labels, evaluated.trained
     elif protocol.unseen and (protocol.column or protocol.train_clips) and set(model.classes) <= set(store.classes):
-        both = clips_to_evaluate(
-            model, store, replace(protocol, generalised=True), ValidationConfig(by="none"), "test", "protocol"
-        )
+        whole = replace(protocol, generalised=True)
+        sides = split(store, whole, ValidationConfig(by="none"))
+        both = clips_to_evaluate(model, store, whole, sides, "test", "protocol")
         tables, labels, trained = score_and_fuse(model, both, knowledge), both.labels, both.trained
     else:
         return {}

@@ -249,7 +249,7 @@ class Sugar(nn.Module):
         never trained have weights of their own (``config.unseen_weights``). In a list of both, `motion` says of which
         side a clip is.
         """
-        parts = {name: scores[name].double().cpu() for name in FUSED_SCORERS if name in scores}
+        parts = {name: scores[name].cpu().double() for name in FUSED_SCORERS if name in scores}
         fitted = self.fusion if self.fusion and set(self.fusion.weights) == set(parts) else Fusion.equal(parts)
         return fuse_sides(parts, self._trained(candidates), fitted, self.config.unseen_weights.fusion(parts))
 
@@ -327,11 +327,11 @@ class Sugar(nn.Module):
         save_module(self.encoder, folder / "encoder.safetensors")
         save_module(self.alignment, folder / "projection.safetensors")
         self.trained.texts.save(folder / "texts")
-        if self.motion is not None and self.trained.motion is not None:
+        # Stage 1 trains the motion head and measures its reference clips; without them the head cannot score.
+        if self.motion is not None and self.trained.motion is not None and self.reference is not None:
             save_module(self.motion, folder / "motion.safetensors")
             self.trained.motion.save(folder / "motion_sentences")
-            if self.reference is not None:
-                save_tensors(self.reference.tensors(), folder / REFERENCE_FILE)
+            save_tensors(self.reference.tensors(), folder / REFERENCE_FILE)
         if self.baseline is not None:
             save_module(self.baseline, folder / "baseline.safetensors")
         if self.bridge is not None and self.language is not None:
@@ -343,8 +343,9 @@ class Sugar(nn.Module):
         if self.fusion is not None:
             write_text(folder / "fusion.json", self.fusion.to_json() + "\n")
         # Last: a folder with this file is a whole run.
-        parts = [name for name in ("motion", "baseline", "language") if getattr(self, name) is not None]
-        write_description(folder, RunDescription(tuple(self.classes), self.layout, tuple(parts)))
+        whole = {"motion": self.reference, "baseline": self.baseline, "language": self.language}
+        parts = tuple(name for name, part in whole.items() if part is not None)
+        write_description(folder, RunDescription(tuple(self.classes), self.layout, parts))
 
     def take_stage_one(self, folder: Path) -> None:
         """Take encoder, alignment, motion head and, where it is there, the baseline from another run's folder.

@@ -23,6 +23,8 @@ from sugar.training.optimisation import (
 from sugar.training.randomness import set_random_states
 
 FORMAT_VERSION = 1
+CONTENTS = "contents"
+"""Of a recipe: digests of what a stage reads, by what messages call it. Earlier checkpoints have none."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,28 @@ def check_recipe(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any
     """Refuse to go on with a training under other settings than it started with.
 
     Raises:
-        InputError: names each setting that changed, with both values.
+        InputError: names each setting that changed, with both values, and whatever else is no longer what it was.
     """
     before, now = _flat(saved), _flat(current)
+    read_before, read_now = _take_contents(before), _take_contents(now)
     changed = [
         f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
+    changed += [
+        f"the {what} changed"
+        for what in sorted(read_before.keys() | read_now.keys())
+        if read_before and read_before.get(what) != read_now.get(what)
+    ]
     if changed:
         raise InputError(f"{path}: cannot resume with another recipe ({'; '.join(changed)}): undo or use another --out")
+
+
+def _take_contents(recipe: dict[str, Any]) -> dict[str, Any]:
+    """What `CONTENTS` holds in a flat recipe, which is without it afterwards."""
+    inside = [key for key in recipe if f".{CONTENTS}." in key]
+    return {key.partition(f".{CONTENTS}.")[2]: recipe.pop(key) for key in inside}
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sugar.errors import InputError
 from sugar.files import write_text
 
 PACKAGES = ("sugar", "torch", "transformers", "peft", "accelerate", "numpy", "safetensors")
@@ -43,6 +44,21 @@ def write_environment(folder: Path, record: dict[str, Any]) -> Path:
     path = folder / "environment.json"
     write_text(path, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """What a run was trained with.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = run / "environment.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: missing from the run folder; restore the file or train again") from None
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); restore the file or train again") from None
 
 
 def _version(package: str) -> str | None:

@@ -51,8 +51,13 @@ def take_pretrained(model: Sugar, folder: Path, guard: UnseenGuard) -> dict[str,
         parts.append((model.motion, "motion.safetensors"))
     for module, file in parts:
         _take(module, folder / file)
+    return where_it_began(folder, len(described.classes))
+
+
+def where_it_began(folder: Path, classes: int) -> dict[str, Any]:
+    """What a run's record says of the run in ``folder`` whose encoder it took."""
     digest = hashlib.sha256((folder / "encoder.safetensors").read_bytes()).hexdigest()
-    return {"run": str(folder), "classes": len(described.classes), "encoder_sha256": digest}
+    return {"run": str(folder), "classes": classes, "encoder_sha256": digest}
 
 
 def _named(encoder: TextEncoderConfig) -> tuple[str, str | None]:

@@ -1,6 +1,5 @@
 """One run: knowledge, stage 1, baseline, stage 2, the fusion's weights, and the run folder."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
@@ -9,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from rich.console import Console
 from rich.progress import track
 
-from sugar.config import as_plain, parse_config, read_yaml, write_config
+from sugar.config import as_plain, write_config
 from sugar.datasets.batches import ClipDataset, collate
 from sugar.errors import InputError
 from sugar.evaluation.fusion import fit_fusion
@@ -27,7 +25,9 @@ from sugar.models.fusion import Fusion
 from sugar.models.llm_weights import find_base
 from sugar.models.motion import REFERENCE_CLIPS, MotionReference
 from sugar.models.sugar import FUSED_SCORERS, Sugar
+from sugar.training import contents
 from sugar.training.baseline import BaselineObjective
+from sugar.training.checkpoint import CONTENTS
 from sugar.training.config import RunConfig, StageConfig
 from sugar.training.descriptions import training_descriptions
 from sugar.training.engine import Objective, fit, stable_seed
@@ -35,12 +35,15 @@ from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
 from sugar.training.instruct import InstructObjective
 from sugar.training.made_up_names import make_up_names
+from sugar.training.out_folder import check_out
 from sugar.training.pretrained import take_pretrained
+from sugar.training.processes import main_alone, processes, share_trained
 from sugar.training.reference import fit_tolerance
 from sugar.training.represent import MotionTask, RepresentObjective
 from sugar.training.rivals import rival_classes
 from sugar.training.sides import divide
 from sugar.training.soft_word_task import SoftWordTask, TextSource
+from sugar.training.start_from import take_stage_one
 from sugar.training.text_only import build_text_only
 from sugar.training.texts import (
     check_descriptions,
@@ -62,7 +65,7 @@ def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
         Interrupted: a signal came; the run can be resumed.
     """
     out = Path(out)
-    check_out(config, out, resume)
+    main_alone(lambda: check_out(config, out, resume))
     run = Run(config, out, resume)
     for stage in config.stages:
         {"represent": run.represent, "baseline": run.baseline, "instruct": run.instruct}[stage]()
@@ -77,28 +80,6 @@ def _given_fusion(config: RunConfig) -> Fusion:
     return fusion
 
 
-def check_out(config: RunConfig, out: Path, resume: bool) -> None:
-    """Refuse to mix two runs in one folder."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not resume:
-        raise InputError(f"{out}: exists; continue that run with --resume or give another --out")
-    saved, _ = parse_config(RunConfig, read_yaml(out / "config.yaml"), where=str(out / "config.yaml"))
-    if (changed := _first_difference(as_plain(saved), as_plain(config))) is not None:
-        raise InputError(
-            f"{out}: was started with another {changed}; resume with the same config, or use another --out"
-        )
-
-
-def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
-    for key in old.keys() | new.keys():
-        if old.get(key) != new.get(key):
-            if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
-                return _first_difference(old[key], new[key], f"{prefix}{key}.")
-            return f"{prefix}{key} ({old.get(key)!r}, now {new.get(key)!r})"
-    return None
-
-
 class Run:
     """The parts that the stages of one run share."""
 
@@ -110,7 +91,7 @@ class Run:
         opened, protocol, self.split, left_out, relabelled = divide(config.data)
         self.classes = list(self.split.seen)
         self.store = opened.view(classes=self.classes)
-        self.rivals = None
+        self.rivals, self.lists = None, protocol.lists
         if config.model.alignment.negative_classes == "own_list":
             self.rivals = rival_classes(protocol.lists, self.classes, protocol=protocol.name)
         self.guard = UnseenGuard.of(self.split.unseen, self.classes, self.pack)
@@ -142,22 +123,27 @@ class Run:
         )
         if self.model.motion is not None and isinstance(encoder, ClaimEncoder):
             self.model.motion.rarity.copy_(encoder.rarity)
-        pretrained = None
-        if config.start_from:
-            self.model.take_stage_one(Path(config.start_from))
-        elif config.pretrained:
-            pretrained = take_pretrained(self.model, Path(config.pretrained), self.guard)
-        self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
         self.record = environment(seed=config.seed, store_hash=self.store.hash)
-        if pretrained is not None:
-            self.record["pretrained"] = pretrained
+        self.record["clips_digest"] = clips = contents.of_sides(self.store, self.split)
+        if config.start_from:
+            self.record["start_from"] = take_stage_one(
+                self.model,
+                Path(config.start_from),
+                self.guard,
+                data=config.data,
+                store_hash=self.store.hash,
+                clips=clips,
+            )
+        elif config.pretrained:
+            self.record["pretrained"] = take_pretrained(self.model, Path(config.pretrained), self.guard)
+        self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
         if left_out:
             self.record["left_out"] = left_out
         if relabelled:
             self.record["relabelled"] = relabelled
         dropped = (self.store.num_persons[self.split.train] - config.model.preprocess.max_persons).clip(min=0)
         self.record["dropped_persons"] = {"persons": int(dropped.sum()), "clips": int((dropped > 0).sum())}
-        write_config(config, out / "config.yaml")
+        main_alone(lambda: write_config(config, out / "config.yaml"))
 
     @cached_property
     def own_sentences(self) -> OwnSentences:
@@ -222,7 +208,7 @@ class Run:
         stage = self.config.instruct
         self._seed("instruct")
         bridge, language = self.model.add_language()
-        self.model.to(PartialState().device)  # stage 1 may come from a file, and what it says of clips is read here
+        self.model.to(processes().device)  # stage 1 may come from a file, and what it says of clips is read here
         before = language.base_hash()
         objective = InstructObjective(
             encoder=self.model.encoder,
@@ -281,9 +267,12 @@ class Run:
             candidates = model.candidates(self.classes)
             scores = score_clips(model, self.store, self.split.validation, candidates, scorers=FUSED_SCORERS)
             model.fusion = fit_fusion(scores, self.store.labels[self.split.validation])
-        write_environment(self.out, self.record)
-        model.save(self.out)
+        main_alone(self._write)
         return model.eval()
+
+    def _write(self) -> None:
+        write_environment(self.out, self.record)
+        self.model.save(self.out)
 
     def _fit(
         self,
@@ -292,6 +281,7 @@ class Run:
         name: str,
         validate: Callable[[], dict[str, float]] | None,
     ) -> None:
+        self.model.to(processes().device)  # the validation asks the whole model, whatever part the stage trains
         fit(
             objective,
             self.dataset,
@@ -309,8 +299,30 @@ class Run:
                 "model": self._model_recipe(name),
                 "knowledge": self.model.trained.texts.fingerprint,
                 "augment": asdict(stage.augment),
+                CONTENTS: self._contents(name),
             },
         )
+        share_trained(objective)
+
+    def _contents(self, stage: str) -> dict[str, str]:
+        """Digests of what a stage reads from files that the config only names, by what messages call it."""
+        found: dict[str, str | None] = {
+            "action lists": contents.digest([self.classes, self.split.unseen, self.lists]),
+            "clips or labels": self.record["clips_digest"],
+            "knowledge texts": contents.of_bank(self.model.trained.texts),
+        }
+        if self.model.trained.motion is not None:
+            found["motion sentences"] = contents.of_bank(self.model.trained.motion)
+        if stage == "instruct":
+            told = sorted((self.store.clip_ids[i], text) for i, text in self.clip_descriptions.items())
+            text_only = self.config.instruct.text_only
+            found["descriptions"] = contents.digest([self.pack[name].descriptions for name in self.classes])
+            found["clip descriptions"] = contents.digest(told)
+            found["texts in place of clips"] = contents.of_text_only(
+                text_only, self.pack, self.classes, self.split.unseen
+            )
+            found["fusion weights"] = None if self.fusion is None else contents.digest(self.fusion.to_json())
+        return {what: digest for what, digest in found.items() if digest is not None}
 
     def _model_recipe(self, stage: str) -> dict[str, Any]:
         """The settings of the model that a stage depends on."""
@@ -368,18 +380,3 @@ def check_named(config: RunConfig) -> None:
         raise InputError(
             "instruct.text_only needs soft words, through which the LLM hears of texts: set model.soft_words true"
         )
-
-
-def read_environment(run: Path) -> dict[str, Any]:
-    """What a run was trained with.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    path = run / "environment.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: missing from the run folder; restore the file or train again") from None
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); restore the file or train again") from None
