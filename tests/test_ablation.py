@@ -252,6 +252,7 @@ def test_changes_merge_nested_and_dotted() -> None:
     values: dict[str, Any] = {"a": {"b": {"c": 1}, "d": [1, 2]}, "e": 2}
     kept = values["a"]
     change(values, {"a.b.c": 3, "a": {"d": [3], "f.g": 4}, "h.i": 5})
+    change(values, {"a.b": None, "a": None})  # nothing below a section's name: nothing changes
     assert values == {"a": {"b": {"c": 3}, "d": [3], "f": {"g": 4}}, "e": 2, "h": {"i": 5}}
     assert kept == {"b": {"c": 1}, "d": [1, 2]}
 

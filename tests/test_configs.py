@@ -11,8 +11,9 @@ from sugar.datasets.protocols import protocol_names
 from sugar.errors import InputError
 from sugar.knowledge.pack import load_pack
 from sugar.models.encoders.build import build_encoder
+from sugar.models.run_folder import read_model_config
 from sugar.skeleton.layouts import KINECT20
-from sugar.training.config import RunConfig
+from sugar.training.config import RunConfig, check_stages
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -72,3 +73,154 @@ def test_a_config_survives_writing_and_reading() -> None:
 def test_a_misspelt_key_is_named() -> None:
     with pytest.raises(InputError, match=r"here: .*'frame'"):
         parse_config(RunConfig, {"model": {"frame": 3}}, where="here")
+
+
+def parsed(dotted: str, value: Any, *arguments: str) -> RunConfig:
+    """The config with one setting changed."""
+    values: Any = value
+    for key in reversed(dotted.split(".")):
+        values = {key: values}
+    return parse_config(RunConfig, values, where="FILE", arguments=arguments)[0]
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value"),
+    [
+        ("model.frames", -4),
+        ("model.views", []),
+        ("model.unseen_weights.motion", -1),
+        ("model.encoder.branches", [["posture"], []]),
+        ("model.encoder.patchgcn.patch_frames", 0),
+        ("model.encoder.patchgcn.channels", -1),
+        ("model.encoder.patchgcn.num_heads", 3),
+        ("model.encoder.patchgcn.dilations", []),
+        ("model.encoder.patchgcn.dilations", [1, 0]),
+        ("model.encoder.patchgcn.channel_dropout", 2),
+        ("model.encoder.patchgcn.streams", []),
+        ("model.encoder.ctrgcn.channels", [64]),
+        ("model.encoder.ctrgcn.kernel_size", 4),
+        ("model.encoder.ctrgcn.dilations", [1, 2, 3, 4]),
+        ("model.alignment.label_smoothing", 2),
+        ("model.alignment.initial_temperature", 0),
+        ("model.motion.weight", -1),
+        ("model.motion.weight", float("nan")),
+        ("model.motion.own_sentences", 1.5),
+        ("model.motion.phrasings", 0),
+        ("model.bridge.channels", 0),
+        ("model.bridge.num_heads", 3),
+        ("model.bridge.num_queries", 0),
+        ("model.bridge.segment_length", 0),
+        ("model.bridge.dropout", 2),
+        ("model.language.lora_rank", 0),
+        ("model.language.lora_alpha", 0),
+        ("model.language.lora_dropout", 2),
+        ("model.language.label_share", 5),
+        ("represent.optimisation.betas", [1.5, 2]),
+        ("baseline.label_smoothing", -0.1),
+        ("instruct.lists.shortest", 0),
+        ("instruct.held_out_descriptions", -1),
+        ("instruct.text_only.share", -1),
+        ("stages", ["instruct", "represent"]),
+        ("stages", ["represent", "represent"]),
+        ("seed", -1),
+        ("seed", 2**63),
+    ],
+)
+def test_a_setting_out_of_its_range_is_named(dotted: str, value: Any) -> None:
+    named = ".".join(dotted.split(".")[-2:])
+    with pytest.raises(InputError, match=f"^FILE: {named} (is|has) "):
+        parsed(dotted, value)
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value"),
+    [
+        ("model.bridge", {"kind": "linear", "num_heads": 3}),
+        ("model.language", {"lora": False, "lora_rank": 0}),
+        ("model.encoder.branches", []),
+        ("model.frames", 0),
+        ("instruct.text_only.share", 2),
+        ("knowledge.kinds", []),
+        ("represent.loop.threads", None),
+        ("seed", 2**63 - 1),
+    ],
+)
+def test_settings_at_the_edge_are_taken(dotted: str, value: Any) -> None:
+    parsed(dotted, value)
+
+
+@pytest.mark.parametrize(
+    ("stages", "changes", "lacks"),
+    [
+        (["represent"], {}, ""),
+        (["baseline"], {}, ""),
+        (["represent", "instruct"], {}, ""),
+        (["instruct"], {"start_from": "run"}, ""),
+        (["instruct"], {"pretrained": "run"}, ""),
+        ([], {"start_from": "run"}, ""),
+        ([], {"pretrained": "run"}, "stages is empty"),
+        (["instruct"], {}, "instruct without represent"),
+        (["baseline", "instruct"], {}, "instruct without represent"),
+    ],
+)
+def test_instruct_needs_a_trained_encoder(stages: list[str], changes: dict[str, str], lacks: str) -> None:
+    config, _ = parse_config(RunConfig, {"stages": stages, **changes}, where="FILE")
+    if not lacks:
+        check_stages(config)
+        return
+    with pytest.raises(InputError, match=lacks):
+        check_stages(config)
+
+
+def test_a_section_with_nothing_below_it_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("represent: {loop: {epochs: 7}}\nseed: 3\n")
+    (tmp_path / "b.yaml").write_text("base: a.yaml\nrepresent:\n  # loop: {epochs: 1}\nmodel: {encoder: null}\n")
+    config, _ = parse_config(RunConfig, read_config(tmp_path / "b.yaml"), where="b")
+    plain, _ = parse_config(RunConfig, read_config(tmp_path / "a.yaml"), where="a")
+    assert config == plain
+    assert config.represent.loop.epochs == 7
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value"),
+    [
+        ("represent", 3),
+        ("represent", [1]),
+        ("instruct", True),
+        ("knowledge", "nw_ucla"),
+        ("represent.loop", 3),
+        ("represent.augment", False),
+        ("model.motion", False),
+    ],
+)
+def test_a_section_that_is_no_mapping_is_named(dotted: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"^FILE: {dotted} must be a mapping of settings, not "):
+        parsed(dotted, value)
+
+
+def test_a_setting_without_a_value_is_named() -> None:
+    with pytest.raises(InputError, match=r"^FILE: model\.views is empty"):
+        parsed("model.views", None)
+    with pytest.raises(InputError, match=r"^command line: null stands where"):
+        parsed("seed", 1, "--represent", '{"loop": null}')
+
+
+def test_a_wrong_flag_is_told_apart_from_a_wrong_file() -> None:
+    with pytest.raises(InputError, match=r"^command line: bridge\.num_heads is 3: give a divisor of bridge\.channels"):
+        parsed("model.bridge.channels", 64, "--model.bridge.num_heads", "3")
+
+
+def test_the_model_of_a_run_must_be_a_section(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("model: 3\n")
+    with pytest.raises(InputError, match=r"config\.yaml: model must be a mapping"):
+        read_model_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("model: {views: []}\n")
+    with pytest.raises(InputError, match=r"config\.yaml: model\.views is empty"):
+        read_model_config(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["a: &a [*a]", "a: &a {b: *a}", "a: 2001-13-45", "[" * 5000, "a: [", "a: \x00"])
+def test_a_file_that_is_no_yaml_is_one_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"^.*a\.yaml: not valid YAML: .+$"):
+        read_yaml(tmp_path / "a.yaml")

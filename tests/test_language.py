@@ -1,5 +1,7 @@
 """The LLM side: exact scoring against brute force, prompts, training, adapters, hashes."""
 
+import json
+import logging
 import shutil
 from collections.abc import Sequence
 from copy import deepcopy
@@ -24,6 +26,7 @@ from transformers import (
 
 from sugar.errors import InputError
 from sugar.models.language import LanguageConfig, LanguageModel
+from sugar.models.llm_weights import BUILT_IN_FOLDER
 from sugar.models.prompts import CHOOSE, TOP_FIVE, read_label, read_labels
 
 NAMES = [
@@ -285,6 +288,15 @@ def test_adapter_of_another_kind_is_refused(tmp_path: Path):
         make_model().load_adapter(tmp_path)
 
 
+@pytest.mark.parametrize("content", ["null", "[]", "3", "{", '{"peft_type": 3}', '{"peft_type": "IA3"}'])
+def test_a_damaged_adapter_config_is_one_clear_line(content: str, tmp_path: Path):
+    model = make_model()
+    model.save_adapter(tmp_path / "adapter")
+    (tmp_path / "adapter" / "adapter_config.json").write_text(content)
+    with pytest.raises(InputError, match=r"^.*adapter: not a LoRA adapter: .+$"):
+        model.load_adapter(tmp_path / "adapter")
+
+
 def test_action_tokens_take_the_scale_of_embeddings():
     """The bridge's own scale does not reach the LLM, its direction does."""
     model = make_model()
@@ -368,3 +380,45 @@ def test_broken_folders_are_one_clear_line(tinystories: Path, tmp_path: Path):
     for name in ("", "/no/such/folder", "./none"):
         with pytest.raises(InputError, match=r"language\.name"):
             LanguageModel.load(LanguageConfig(name=name))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", "null", "cannot load"),
+        ("config.json", "[]", "cannot load"),
+        ("config.json", {"vocab_size": 7}, r"embed_tokens\.weight is \[4096, 256\] in its weights and \[7, 256\] by"),
+        ("config.json", {"num_hidden_layers": 5}, "lacks 9 weights"),
+        ("tokenizer.json", "{}", "cannot load"),
+        ("tokenizer_config.json", "[]", "cannot load"),
+    ],
+)
+def test_a_damaged_llm_is_one_clear_line(file: str, content: str | dict, message: str, tmp_path: Path, capfd):
+    shutil.copytree(BUILT_IN_FOLDER, tmp_path / "llm")
+    path = tmp_path / "llm" / file
+    path.write_text(content if isinstance(content, str) else json.dumps(json.loads(path.read_text()) | content))
+    with pytest.raises(InputError, match=rf"^language\.name: .*{message}.*$"):
+        LanguageModel.load(LanguageConfig(name=str(tmp_path / "llm")))
+    assert capfd.readouterr().err == ""
+
+
+def test_what_cannot_be_an_id_of_the_hub_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file.json").write_text("{}")
+    monkeypatch.setattr("sugar.models.llm_weights.AutoConfig", None)
+    for name in (str(tmp_path / "file.json"), str(tmp_path / "none"), "llm/of/mine", "./none", "my llm", "llm/"):
+        with pytest.raises(InputError, match=r"^language\.name: (\S+ is a file|no folder .+); name"):
+            LanguageModel.load(LanguageConfig(name=name))
+
+
+def test_an_llm_that_the_hub_does_not_give_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
+    logger, heard = logging.getLogger("huggingface_hub.utils._http"), []
+
+    def ask(*_: object, **__: object) -> None:
+        heard.append(logger.isEnabledFor(logging.WARNING))
+        raise OSError("No network.\nSee elsewhere")
+
+    monkeypatch.setattr("sugar.models.llm_weights.AutoConfig.from_pretrained", ask)
+    with pytest.raises(InputError, match="cannot load some/one, which is no folder here, from the hub: No network; "):
+        LanguageModel.load(LanguageConfig(name="some/one"))
+    assert heard == [False]
+    assert logger.isEnabledFor(logging.WARNING)

@@ -4,9 +4,11 @@ A wrong key or value is an InputError that names it, so every entry point reads 
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
@@ -42,34 +44,105 @@ def parse_config(
         the config and all parsed arguments.
 
     Raises:
-        InputError: an unknown key or a value of the wrong type; names ``where`` and the key.
+        InputError: an unknown key, a section that is no mapping, or a value that is wrong or lacks; names ``where``
+            and the key.
     """
     fields = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     add_config(fields, kind)
+    given = _without_empty_sections(kind, values, where)
     try:
-        from_file = fields.parse_object(dict(values), defaults=True)
-        fields.instantiate(from_file)  # a wrong file is told apart from a wrong flag
+        from_file = fields.parse_object(given, defaults=True)
+        _build(kind, fields.instantiate(from_file))  # a wrong file is told apart from a wrong flag
     except (ArgumentError, InputError) as error:
         raise InputError(f"{where}: {_one_line(error)}") from error
     try:
         parsed = (parser or fields).parse_args(list(arguments), namespace=from_file)
         built = (parser or fields).instantiate(parsed)
+        return _build(kind, built), built
     except (ArgumentError, InputError) as error:
         raise InputError(f"command line: {_one_line(error)}") from error
-    return kind(**{field.name: built[field.name] for field in dataclasses.fields(kind)}), built  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InputError("command line: null stands where a value or settings belong; give some") from error
+
+
+def _build(kind: type[Config], parts: Namespace) -> Config:
+    return kind(**{field.name: parts[field.name] for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
+
+
+def section(found: Any, name: str, where: str) -> dict[str, Any]:
+    """The settings of the section ``name`` of a file; none where nothing stands below its name.
+
+    Raises:
+        InputError: something else stands there; names ``where`` and the section.
+    """
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise InputError(f"{where}: {name} must be a mapping of settings, not {found!r}")
+    return dict(found)
+
+
+def _without_empty_sections(kind: type, values: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
+    """The settings of a dataclass, where a section with nothing below it changes nothing.
+
+    Raises:
+        InputError: a section is no mapping, or a setting that must have a value has none.
+    """
+    kept: dict[str, Any] = {}
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        hint = hints.get(key)
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            inner = section(value, f"{prefix}{key}", where)
+            kept[key] = _without_empty_sections(hint, inner, where, f"{prefix}{key}.")
+        elif value is None and hint is not None and type(None) not in get_args(hint):
+            raise InputError(f"{where}: {prefix}{key} is empty; give a value or take the line out")
+        else:
+            kept[key] = value
+    return kept
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def at_least(least: float, name: str, config: object, *fields: str) -> None:
+    """Refuse values below ``least`` in some ``fields`` of the section ``name``; see `_check`."""
+    _check(name, config, fields, lambda value: value >= least, f"{least} or more")
+
+
+def above(limit: float, name: str, config: object, *fields: str) -> None:
+    """Refuse values that are not above ``limit``; see `_check`."""
+    _check(name, config, fields, lambda value: value > limit, f"a number above {limit}")
+
+
+def between(low: float, high: float, name: str, config: object, *fields: str) -> None:
+    """Refuse values outside ``low`` .. ``high``; see `_check`."""
+    _check(name, config, fields, lambda value: low <= value <= high, f"a number from {low} to {high}")
+
+
+def _check(name: str, config: object, fields: Sequence[str], valid: Callable[[float], bool], expected: str) -> None:
+    """Of a tuple every entry counts, and there must be one.
+
+    Raises:
+        InputError: names section, field and value.
+    """
+    for field in fields:
+        value = getattr(config, field)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers or not all(math.isfinite(number) and valid(number) for number in numbers):
+            each = "one or more, each " if isinstance(value, tuple) else ""
+            raise InputError(f"{name}.{field} is {value}: give {each}{expected}")
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; InputError when it is missing, not YAML, or not a mapping."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        json.dumps(values, skipkeys=True, default=str)  # ValueError: an alias within what it stands for
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid YAML: {_one_line(error)}") from error
     if values is None:
         return {}
@@ -104,13 +177,12 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Mappings are merged key by key; everything else is replaced."""
-    both = {key: _merge(under[key], over[key]) for key in under.keys() & over.keys() if _mappings(under, over, key)}
-    return under | over | both
-
-
-def _mappings(under: dict[str, Any], over: dict[str, Any], key: str) -> bool:
-    return isinstance(under[key], dict) and isinstance(over[key], dict)
+    """Mappings are merged key by key, an empty one changes nothing; everything else is replaced."""
+    merged = under | over
+    for key in under.keys() & over.keys():
+        if isinstance(under[key], dict) and isinstance(over[key], dict | None):
+            merged[key] = _merge(under[key], over[key] or {})
+    return merged
 
 
 def as_plain(config: Any) -> dict[str, Any]:

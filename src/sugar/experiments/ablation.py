@@ -26,7 +26,7 @@ from sugar.evaluation.report import read_report
 from sugar.experiments.ablation_summary import RECORD_FILE, summarise, table_markdown
 from sugar.experiments.ablation_table import AblationTable, folder_name, read_table
 from sugar.experiments.evaluate import evaluate_run
-from sugar.files import atomic_folder, write_text
+from sugar.files import atomic_folder, check_folder, write_text
 from sugar.models.run_folder import CLASSES_FILE
 from sugar.training.checkpoint import Checkpoint, checkpoint_path
 from sugar.training.config import RunConfig, StageName
@@ -62,9 +62,10 @@ def run_table(
         the content of table.json; its ``failures`` are the runs that did not end, one line each.
 
     Raises:
-        InputError: the table is wrong or has no such row.
+        InputError: the table is wrong or has no such row, or ``out`` cannot be written.
         Interrupted, KeyboardInterrupt: a signal came; call again to go on.
     """
+    check_folder(Path(out))
     table = table if isinstance(table, AblationTable) else read_table(table)
     for row in rows or ():
         if row not in table.rows:
@@ -218,9 +219,10 @@ class _Work:
         self.train_shared(baseline_config(config), second)
         both = self.out / "stage1" / f"{first.name}-with-{second.name}"
         with _locked(self.out / "locks" / both.name):
-            if not both.exists():
+            if not (both / CLASSES_FILE).is_file():
                 with atomic_folder(both) as temporary:
-                    for file in (*first.glob("*.safetensors"), second / "baseline.safetensors"):
+                    described = (first / name for name in (CLASSES_FILE, "config.yaml", "environment.json"))
+                    for file in (*described, *first.glob("*.safetensors"), second / "baseline.safetensors"):
                         shutil.copy2(file, temporary)
         return both
 

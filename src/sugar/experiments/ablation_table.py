@@ -17,7 +17,7 @@ takes over the keys of another table beside this one that do not stand here.
 import copy
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,7 @@ class AblationTable:
         """
         if (row, short) not in self._parsed:
             self._parsed[row, short] = self._parse(row, short)
-        config = copy.deepcopy(self._parsed[row, short])
-        config.seed = seed
+        config = replace(copy.deepcopy(self._parsed[row, short]), seed=seed)
         if store is not None:
             config.data.store = store
         named = config.model.language.name
@@ -139,11 +138,14 @@ def folder_name(row: str, seed: int) -> str:
 
 
 def change(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Lay ``changes`` over ``values`` in place: ``a.b: 1`` is ``a: {b: 1}``; mappings merge, all else is replaced."""
+    """Lay ``changes`` over ``values`` in place: ``a.b: 1`` is ``a: {b: 1}``; mappings merge, an empty one changes
+    nothing, all else is replaced."""
     for key, value in changes.items():
         first, dot, rest = str(key).partition(".")
         if dot:
             value = {rest: value}
+        if value is None and isinstance(values.get(first), dict):
+            continue
         if isinstance(value, Mapping) and isinstance(values.get(first, {}), dict):
             inner = dict(values.get(first, {}))
             change(inner, value)

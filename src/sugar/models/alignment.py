@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sugar.config import above, at_least, between
 from sugar.knowledge.bank import TextBank
 from sugar.models.distributed import gather_with_gradient
 
@@ -39,6 +40,11 @@ class AlignmentConfig:
     """Where the learned temperature starts."""
     minimum_temperature: float = 0.01
     """Floor of the learned temperature."""
+
+    def __post_init__(self) -> None:
+        at_least(0, "alignment", self, "visual_texts", "cross_entropy")
+        between(0, 1, "alignment", self, "label_smoothing")
+        above(0, "alignment", self, "initial_temperature", "minimum_temperature")
 
 
 def mil_nce(logits: Tensor, positive: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sugar.config import at_least, between
+from sugar.errors import InputError
 from sugar.models.tqp import Attention, QFormerLayer, TemporalQueryProjection, TokenReader
 
 
@@ -116,6 +118,14 @@ class BridgeConfig:
     gated: a mean of what all segments told, with learned gates (`GatedMemory`), for sequences of many segments"""
     dropout: float = 0.1
     """Dropout of attention and residual branches; not used by linear"""
+
+    def __post_init__(self) -> None:
+        at_least(1, "bridge", self, "channels", "num_queries", "num_layers", "num_heads", "segment_length")
+        between(0, 0.99, "bridge", self, "dropout")
+        if self.channels % self.num_heads and self.kind != "linear":
+            raise InputError(
+                f"bridge.num_heads is {self.num_heads}: give a divisor of bridge.channels, which is {self.channels}"
+            )
 
     def build(self, *, in_channels: int, out_channels: int) -> Bridge:
         """The bridge from an encoder's ``out_channels`` to the LLM's width, with fresh weights."""

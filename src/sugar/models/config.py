@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from sugar.config import at_least
 from sugar.datasets.batches import PreprocessConfig
 from sugar.datasets.views import View
+from sugar.errors import InputError
 from sugar.knowledge.embed import TextEncoderConfig
 from sugar.models.alignment import AlignmentConfig
 from sugar.models.bridges import BridgeConfig
@@ -40,3 +42,9 @@ class ModelConfig:
     without them it cannot name actions that were never trained."""
     unseen_weights: UnseenWeights = field(default_factory=UnseenWeights)
     """How the scorers are weighed for classes that were never trained."""
+
+    def __post_init__(self) -> None:
+        at_least(0, "model", self, "frames")
+        if not self.views:
+            raise InputError("model.views is empty: give one look at least, such as [{start: 0, stop: 1}]")
+        at_least(0, "unseen_weights", self.unseen_weights, "text", "motion", "llm")

@@ -1,6 +1,7 @@
 """An LLM's files: loading the frozen base, hashing it, putting LoRA on, saving and loading the adapters."""
 
 import hashlib
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,14 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from huggingface_hub.utils import HFValidationError, validate_repo_id
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as transformers_logging
 
+from sugar.config import at_least, between
 from sugar.errors import InputError
 from sugar.files import atomic_folder
 
@@ -57,9 +60,15 @@ class LanguageConfig:
     """Score all candidates in one forward. Off: one forward for each branch of the trie, the same numbers,
     for models that take no 4-D attention mask (ALiBi, state-space)"""
 
+    def __post_init__(self) -> None:
+        between(0, 1, "language", self, "label_share")
+        if self.lora:
+            at_least(1, "language", self, "lora_rank", "lora_alpha")
+            between(0, 0.99, "language", self, "lora_dropout")
+
 
 def find_base(config: LanguageConfig) -> Path | str:
-    """The folder or the hub id of the LLM; cheap, so that a run asks before it trains anything.
+    """The folder or the hub id of the LLM.
 
     Raises:
         InputError: nothing is named, there is no such folder, or it lacks config, tokenizer or weights.
@@ -70,8 +79,12 @@ def find_base(config: LanguageConfig) -> Path | str:
     if folder.is_dir():
         _check_folder(folder)
         return folder
-    if folder.is_absolute() or config.name.startswith((".", "~")):
-        raise InputError(f"language.name: no folder {config.name}; name a folder or a Hugging Face id")
+    if folder.exists():
+        raise InputError(f"language.name: {config.name} is a file; name a folder with a whole Hugging Face model")
+    try:
+        validate_repo_id(config.name)
+    except HFValidationError:
+        raise InputError(f"language.name: no folder {config.name}; name a folder or a Hugging Face id") from None
     return config.name
 
 
@@ -79,13 +92,15 @@ def load_base(config: LanguageConfig) -> tuple[PreTrainedModel, PreTrainedTokeni
     """The model and tokenizer of ``config.name``; a folder is never looked up anywhere else.
 
     Raises:
-        InputError: the folder lacks config, tokenizer or weights; the hub id cannot be had; weights lack.
+        InputError: the folder lacks config, tokenizer or weights; the hub id cannot be had; weights lack or do not fit.
     """
     found = find_base(config)
     source, local = str(found), isinstance(found, Path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, local_files_only=local)
-        with _quiet_unless_terminal():
+        with _quiet():
+            # First, though the others read it as well: with no network each would try for half a minute.
+            AutoConfig.from_pretrained(source, revision=config.revision, local_files_only=local)
+            tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, local_files_only=local)
             model, loaded = AutoModelForCausalLM.from_pretrained(
                 source,
                 revision=config.revision,
@@ -93,16 +108,23 @@ def load_base(config: LanguageConfig) -> tuple[PreTrainedModel, PreTrainedTokeni
                 dtype=config.dtype if config.dtype == "auto" else getattr(torch, config.dtype),
                 use_safetensors=True,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
             )
-    except (OSError, ValueError, SafetensorError) as error:
+    except Exception as error:  # of damaged files the libraries raise whatever they stumble over
         raise InputError(
-            f"language.name: cannot load {config.name}: {_first_line(error)}; "
-            "name a folder with a whole Hugging Face model, or a hub id"
+            f"language.name: cannot load {config.name}{'' if local else ', which is no folder here, from the hub'}: "
+            f"{_first_line(error)}; name a folder with a whole Hugging Face model, or a hub id"
         ) from error
     if loaded["missing_keys"]:
         raise InputError(
             f"language.name: {config.name} lacks {len(loaded['missing_keys'])} weights, "
             f"{min(loaded['missing_keys'])} among them; get a whole copy of the model"
+        )
+    if loaded["mismatched_keys"]:
+        weight, there, expected = min(loaded["mismatched_keys"])
+        raise InputError(
+            f"language.name: {config.name} has a config.json of another model: {weight} is {[*there]} in its weights "
+            f"and {[*expected]} by the config; get a whole copy of the model"
         )
     return model, tokenizer
 
@@ -159,8 +181,10 @@ def load_adapter(model: PeftModel, folder: Path, config: LanguageConfig) -> None
     try:
         saved = LoraConfig.from_pretrained(str(folder))
         state = load_file(Path(folder) / "adapter_model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise InputError(f"{folder}: not a LoRA adapter: {_first_line(error)}; name a run's adapter folder") from error
+    if not isinstance(saved, LoraConfig):
+        raise InputError(f"{folder}: not a LoRA adapter: adapter_config.json is of another kind; restore the file")
     if (saved.r, saved.lora_alpha) != (config.lora_rank, config.lora_alpha):
         raise InputError(
             f"{folder}: adapter of rank {saved.r} and alpha {saved.lora_alpha}, but the config says "
@@ -175,16 +199,22 @@ def load_adapter(model: PeftModel, folder: Path, config: LanguageConfig) -> None
 
 
 @contextmanager
-def _quiet_unless_terminal() -> Iterator[None]:
-    """No progress bar of transformers in logs and pipes."""
-    if sys.stderr.isatty() or not transformers_logging.is_progress_bar_enabled():
-        yield
-        return
-    transformers_logging.disable_progress_bar()
+def _quiet() -> Iterator[None]:
+    """What goes wrong is told in one line, not also by the libraries; and no progress bar in logs and pipes."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    hide_bar = not sys.stderr.isatty() and transformers_logging.is_progress_bar_enabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    if hide_bar:
+        transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        transformers_logging.enable_progress_bar()
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if hide_bar:
+            transformers_logging.enable_progress_bar()
 
 
 def _check_folder(folder: Path) -> None:
@@ -199,4 +229,6 @@ def _check_folder(folder: Path) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+    """The first line of a message; with the second where it only leads up to that."""
+    lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1]).rstrip(".")

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sugar.config import above, at_least, between
 from sugar.knowledge.bank import TextBank
 from sugar.knowledge.facts.claim_space import claim_space, stated
 from sugar.knowledge.facts.grammar import all_claims
@@ -46,6 +47,12 @@ class MotionConfig:
     space: Literal["text", "claims"] = "text"
     """What the head's sentences become: vectors of the text encoder, or of what they claim, in which left and right,
     heights and counts lie apart; the latter is better for actions that were never trained."""
+
+    def __post_init__(self) -> None:
+        at_least(0, "motion", self, "weight", "claims")
+        between(0, 1, "motion", self, "own_sentences")
+        above(0, "motion", self, "own_temperature")
+        at_least(1, "motion", self, "phrasings")
 
 
 class MotionHead(KnowledgeAlignment):

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from sugar.config import parse_config, read_yaml
+from sugar.config import parse_config, read_yaml, section
 from sugar.errors import InputError
 from sugar.files import atomic_write, write_text
 from sugar.models.config import ModelConfig
@@ -139,7 +139,7 @@ def read_model_config(folder: Path) -> ModelConfig:
         InputError: ``config.yaml`` is missing or damaged.
     """
     path = folder / "config.yaml"
-    return parse_config(ModelConfig, read_yaml(path).get("model", {}), where=str(path))[0]
+    return parse_config(ModelConfig, section(read_yaml(path).get("model"), "model", str(path)), where=str(path))[0]
 
 
 def verify_base(language: LanguageModel, path: Path) -> None:

@@ -1,10 +1,12 @@
 """The configuration of a training run: data, model, stages."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from sugar.config import at_least, between
 from sugar.datasets.augment import AugmentConfig
 from sugar.datasets.protocols import ValidationConfig
+from sugar.errors import InputError
 from sugar.models.config import ModelConfig
 from sugar.training.engine import LoopConfig
 from sugar.training.instruct import ListConfig
@@ -12,6 +14,7 @@ from sugar.training.optimisation import OptimisationConfig
 from sugar.training.text_only import TextOnlyConfig
 
 StageName = Literal["represent", "baseline", "instruct"]
+_STAGES = ", ".join(get_args(StageName))
 
 
 @dataclass
@@ -66,6 +69,9 @@ class BaselineConfig(StageConfig):
     label_smoothing: float = 0.1
     """Share of the target spread over all classes."""
 
+    def __post_init__(self) -> None:
+        between(0, 1, "baseline", self, "label_smoothing")
+
 
 @dataclass
 class InstructConfig(StageConfig):
@@ -79,6 +85,9 @@ class InstructConfig(StageConfig):
     """Texts in place of clips."""
     held_out_descriptions: int = 1
     """So many of each class's descriptions are kept from training: the references of `sugar eval`."""
+
+    def __post_init__(self) -> None:
+        at_least(0, "instruct", self, "held_out_descriptions")
 
 
 @dataclass
@@ -109,3 +118,22 @@ class RunConfig:
     equal where there are none."""
     seed: int = 0
     """Seed of everything random."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed is {self.seed}: give a whole number from 0 to 2^63 - 1")
+        if list(self.stages) != [stage for stage in get_args(StageName) if stage in self.stages]:
+            raise InputError(f"stages is {list(self.stages)}: name each once, in the order {_STAGES}")
+
+
+def check_stages(config: RunConfig) -> None:
+    """Refuse a run that would train nothing, or the LLM on an encoder that nothing has trained.
+
+    Raises:
+        InputError: the line names what lacks.
+    """
+    if not config.stages and not config.start_from:
+        raise InputError(f"stages is empty: name one or more of {_STAGES}")
+    trained = "represent" in config.stages or config.start_from or config.pretrained
+    if "instruct" in config.stages and not trained:
+        raise InputError("stages has instruct without represent: add it, or give start_from, a run with a stage 1")

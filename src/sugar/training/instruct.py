@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sugar.config import at_least
 from sugar.datasets.augment import AugmentConfig, augment
 from sugar.datasets.batches import ClipBatch
 from sugar.knowledge.facts.grammar import all_claims, parse, say
@@ -35,6 +36,9 @@ class ListConfig:
     """Random sub-lists that keep the truth, from `shortest` names up to all."""
     shortest: int = 2
     """Fewest names in a sub-list."""
+
+    def __post_init__(self) -> None:
+        at_least(1, "lists", self, "shortest")
 
 
 def draw_size(count: int, config: ListConfig, generator: torch.Generator) -> int:

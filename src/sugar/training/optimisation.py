@@ -45,6 +45,7 @@ class OptimisationConfig:
         checks = (
             ("learning_rate", self.learning_rate > 0, "above 0"),
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("betas", all(0 <= beta < 1 for beta in self.betas), "in [0, 1) for each"),
             ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
             ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
             ("gamma", self.gamma > 0, "above 0"),

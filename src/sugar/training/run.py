@@ -22,13 +22,13 @@ from sugar.knowledge.facts.own_sentences import OwnSentences, build_own_sentence
 from sugar.knowledge.pack import load_pack
 from sugar.models.claim_matching import fit_claims
 from sugar.models.fusion import Fusion
-from sugar.models.llm_weights import find_base
+from sugar.models.language import LanguageModel
 from sugar.models.motion import REFERENCE_CLIPS, MotionReference
 from sugar.models.sugar import FUSED_SCORERS, Sugar
 from sugar.training import contents
 from sugar.training.baseline import BaselineObjective
 from sugar.training.checkpoint import CONTENTS
-from sugar.training.config import RunConfig, StageConfig
+from sugar.training.config import RunConfig, StageConfig, check_stages
 from sugar.training.descriptions import training_descriptions
 from sugar.training.engine import Objective, fit, stable_seed
 from sugar.training.environment import environment, write_environment
@@ -44,7 +44,7 @@ from sugar.training.rivals import rival_classes
 from sugar.training.sides import divide
 from sugar.training.soft_word_task import SoftWordTask, TextSource
 from sugar.training.start_from import take_stage_one
-from sugar.training.text_only import build_text_only
+from sugar.training.text_only import build_text_only, check_packs
 from sugar.training.texts import (
     check_descriptions,
     knowledge_bank,
@@ -65,6 +65,7 @@ def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
         Interrupted: a signal came; the run can be resumed.
     """
     out = Path(out)
+    check_stages(config)
     main_alone(lambda: check_out(config, out, resume))
     run = Run(config, out, resume)
     for stage in config.stages:
@@ -104,7 +105,8 @@ class Run:
             raise InputError(f"store {opened.path}: class {missing!r} has no training clip in this protocol{outside}")
         bank, motion_bank, encoder = knowledge_bank(config, self.pack, self.classes), None, None
         if "instruct" in config.stages:  # before hours of stage 1, not after
-            find_base(config.model.language)
+            LanguageModel.load(config.model.language)
+            check_packs(config.instruct.text_only)
             check_descriptions(config, self.pack, self.classes)
             self.clip_descriptions = read_clip_descriptions(config.knowledge, opened)
         if config.model.motion.weight > 0:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sugar.config import as_plain, parse_config, read_yaml
 from sugar.errors import InputError
-from sugar.models.run_folder import CLASSES_FILE, read_description
+from sugar.models.run_folder import read_description
 from sugar.models.sugar import Sugar
 from sugar.training.config import DataConfig, RunConfig
 from sugar.training.environment import read_environment
@@ -29,11 +29,8 @@ def take_stage_one(
     Raises:
         InputError: no finished run there; other classes, joints or clips than the new run's; a file that does not fit.
     """
-    # Weights without config and description are no run's folder: the ablation runner makes such of two runs of one
-    # table, with nothing to compare.
-    if (folder / CLASSES_FILE).is_file() or (folder / "config.yaml").is_file() or not folder.is_dir():
-        _check_classes(model, folder, guard)
-        _check_clips(folder, data, store_hash, clips)
+    _check_classes(model, folder, guard)
+    _check_clips(folder, data, store_hash, clips)
     model.take_stage_one(folder)
     return where_it_began(folder, len(model.classes))
 

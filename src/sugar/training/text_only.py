@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sugar.config import at_least
 from sugar.datasets.overlap import overlapping
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_encoder
@@ -36,6 +37,9 @@ class TextOnlyConfig:
     """Made-up names for each clip, so that the LLM says the name it hears of and no other; 0: none."""
     unseen: bool = False
     """Names and texts of the protocol's unseen classes join too: no clip of them, but what they are called."""
+
+    def __post_init__(self) -> None:
+        at_least(0, "text_only", self, "share", "made_up")
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,16 @@ def build_text_only(
         for texts in (bank.texts, *descriptions):
             guard.check_texts("text-only training", texts)
     return TextOnly(bank, descriptions)
+
+
+def check_packs(config: TextOnlyConfig) -> None:
+    """Read the packs that stage 2 will ask for.
+
+    Raises:
+        InputError: one is not there or damaged.
+    """
+    for name in (*config.packs, *config.apart_from):
+        load_pack(name)
 
 
 def names_apart(config: TextOnlyConfig, unseen: Sequence[str]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from sugar.errors import InputError
 from sugar.models.encoders.base import Encoder
 from sugar.models.encoders.branched import BranchedEncoder
 from sugar.models.encoders.ctrgcn import CTRGCN, CTRGCNConfig
@@ -30,6 +31,10 @@ class EncoderConfig:
     """patchgcn: the streams that each of its branches reads; empty: one network on `patchgcn.streams`."""
     ctrgcn: CTRGCNConfig = field(default_factory=CTRGCNConfig)
     """Settings of ctrgcn."""
+
+    def __post_init__(self) -> None:
+        if not all(self.branches):
+            raise InputError("encoder.branches has one without streams: name them, such as [posture, velocity]")
 
 
 def build_encoder(config: EncoderConfig, layout: JointLayout) -> Encoder:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sugar.config import at_least
+from sugar.errors import InputError
 from sugar.models.encoders.base import Encoder
 from sugar.models.encoders.graph import adjacency_subsets
 from sugar.skeleton.layout import JointLayout
@@ -28,7 +30,20 @@ class CTRGCNConfig:
     kernel_size: int = 5
     """Length of the temporal kernels."""
     dilations: tuple[int, ...] = (1, 2)
-    """Dilations of the temporal branches; each takes a quarter of the block's channels."""
+    """Dilations of the temporal branches, three at most; each takes a quarter of the block's channels."""
+
+    def __post_init__(self) -> None:
+        at_least(4, "ctrgcn", self, "channels")
+        at_least(1, "ctrgcn", self, "temporal_strides", "reduction", "kernel_size", "dilations")
+        if len(self.channels) != len(self.temporal_strides):
+            raise InputError(
+                f"ctrgcn.channels has {len(self.channels)} entries, temporal_strides {len(self.temporal_strides)}: "
+                "give both the same length, one entry a block"
+            )
+        if self.kernel_size % 2 == 0:
+            raise InputError(f"ctrgcn.kernel_size is {self.kernel_size}: give an odd number")
+        if len(self.dilations) > 3:
+            raise InputError(f"ctrgcn.dilations has {len(self.dilations)} entries: give three at most")
 
 
 class CTRGCN(Encoder):
@@ -36,16 +51,11 @@ class CTRGCN(Encoder):
 
     Padding is kept at zero through every convolution, so in evaluation the tokens of a padded clip are those of
     the clip alone; in training the batch statistics see the padded frames.
-
-    Raises:
-        ValueError: if `channels` and `temporal_strides` differ in length.
     """
 
     def __init__(self, *, layout: JointLayout, config: CTRGCNConfig | None = None) -> None:
         super().__init__()
         config = config or CTRGCNConfig()
-        if len(config.channels) != len(config.temporal_strides):
-            raise ValueError("channels and temporal_strides must have the same length")
         subsets = adjacency_subsets(layout)
         self.out_channels = config.channels[-1]
         self.temporal_strides = config.temporal_strides

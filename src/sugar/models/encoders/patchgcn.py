@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sugar.config import at_least, between
+from sugar.errors import InputError
 from sugar.models.encoders.base import Encoder
 from sugar.models.encoders.streams import Stream, StreamReader
 from sugar.models.encoders.token_norm import Norm, normalise, token_norm
@@ -46,6 +48,20 @@ class PatchGCNConfig:
     """`batch`: each channel over a batch, as graph convolution networks have it; `layer`: each token by itself."""
     streams: tuple[Stream, ...] = ("posture", "velocity")
     """What is read of the joints (`StreamReader`)."""
+
+    def __post_init__(self) -> None:
+        at_least(
+            1, "patchgcn", self, "patch_frames", "joint_channels", "channels", "dilations", "num_heads", "expansion"
+        )
+        at_least(0, "patchgcn", self, "joint_blocks", "temporal_blocks")
+        between(0, 0.99, "patchgcn", self, "channel_dropout", "path_dropout")
+        if self.joint_channels % self.num_heads:
+            raise InputError(
+                f"patchgcn.num_heads is {self.num_heads}: give a divisor of patchgcn.joint_channels, which is "
+                f"{self.joint_channels}"
+            )
+        if not self.streams:
+            raise InputError("patchgcn.streams is empty: name one at least, such as posture")
 
 
 class PatchGCN(Encoder):
