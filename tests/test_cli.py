@@ -226,6 +226,12 @@ def test_the_python_interface(run: Path, store: Path) -> None:
     together = model.recognize_all([clips[5], clips[30]], ["sit down", "stand up"])
     assert together[0].scores["text"] == pytest.approx(found.scores["text"], abs=1e-4)
     assert together[0].scores["llm"] == pytest.approx(found.scores["llm"], abs=1e-4)
+    assert model.recognize_all([]) == []
+    for name in ("a" * 3000, "é" * 199, "a\ud800", "a\x1b"):
+        with pytest.raises(InputError, match=r"more than 2|cannot be printed"):
+            model.recognize(clips[5], candidates=["sit down", name])
+    with pytest.raises(InputError, match="give a list of names"):
+        model.recognize(clips[5], candidates="sit down")
 
 
 def test_resume_of_a_finished_run_changes_nothing(run: Path, store: Path, llm: Path, tmp_path: Path) -> None:

@@ -123,6 +123,12 @@ def test_pyskl_is_exported_with_splits(store: Path, tmp_path: Path, capsys: pyte
     clips = list(read_source(PysklReader(str(tmp_path / "classes.txt"), "kinect20"), tmp_path / "a.pkl"))
     assert [clip.label for clip in clips if isinstance(clip, SkeletonClip)] == ["sit", "sit", "wave", "wave"]
     assert b"subject:1/2_train" in (tmp_path / "a.pkl").read_bytes()
+    (tmp_path / "a.pkl").unlink()
+    for there in ("a.classes.txt", "classes.txt"):
+        before = (tmp_path / there).read_bytes()
+        line = refused(capsys, "data", "export", "pyskl", store, tmp_path / there.replace(".classes.txt", ".pkl"))
+        assert f"{tmp_path / there}: it is already there" in line
+        assert (tmp_path / there).read_bytes() == before
     assert "octopus" in refused(capsys, "data", "export", "octopus", store, tmp_path / "b")
 
 
@@ -149,4 +155,6 @@ def test_stores_are_combined(store: Path, tmp_path: Path, capsys: pytest.Capture
     out = run(capsys, "data", "combine", tmp_path / "both", *parts)
     assert ": 6 clips of " in out
     assert Store.open(tmp_path / "both").layout.name == "kinect20"
+    for own in (store, store / ".." / "store"):
+        assert "one of the stores to combine" in refused(capsys, "data", "combine", own, *parts)
     assert "STORE=PROTOCOL" in refused(capsys, "data", "combine", tmp_path / "x", store)

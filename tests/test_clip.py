@@ -43,6 +43,7 @@ def with_value(value: float) -> np.ndarray:
         (with_value(np.nan), r"left_wrist of person 1 in frame 2 .*nan"),
         (with_value(-np.inf), r"left_wrist of person 1 in frame 2 .*inf"),
         (with_value(1e300), r"left_wrist of person 1 in frame 2 .*inf"),
+        (with_value(-1e20), r"left_wrist of person 1 in frame 2 is beyond 1e\+09"),
         (np.zeros((0, 1, 20, 3)), "no frames"),
         (np.zeros((3, 0, 20, 3)), "no persons"),
         (np.ones((3, 1, 19, 3)), "19 joints a person, but layout kinect20 has 20"),
@@ -60,10 +61,19 @@ def test_an_invalid_clip_cannot_be_made(values, message: str) -> None:
 
 
 def test_fps_and_confidence_are_checked() -> None:
-    with pytest.raises(InputError, match="fps"):
-        SkeletonClip(joints(), KINECT20, fps=0)
+    for fps in (0, -1, np.nan, np.inf, 1e6, "30", None):
+        with pytest.raises(InputError, match="fps must be a number above zero, at most 1000"):
+            SkeletonClip(joints(), KINECT20, fps=fps)
+    assert SkeletonClip(joints(), KINECT20, fps=np.float32(1000)).fps == 1000
     with pytest.raises(InputError, match="confidence"):
         SkeletonClip(joints(), KINECT20, confidence=np.ones((4, 2, 3), np.float32))
     clip = SkeletonClip(joints(), KINECT20, confidence=np.ones((4, 2, 20), np.float32))
     assert clip.confidence is not None
     assert not clip.confidence.flags.writeable
+
+
+def test_a_layout_may_be_named() -> None:
+    assert SkeletonClip(joints(), "kinect20").layout is KINECT20
+    for wrong in ("kinect2O", None, 20):
+        with pytest.raises(InputError, match=f"unknown layout '{wrong}': use one of kinect20"):
+            SkeletonClip(joints(), wrong)

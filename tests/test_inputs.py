@@ -205,7 +205,8 @@ def test_a_folder_with_a_dataset_yaml_is_read_file_by_file(tmp_path: Path) -> No
     ("changes", "message"),
     [
         ({"fps": 0}, r"dataset\.yaml: fps must be above zero"),
-        ({"layout": "octopus8"}, "octopus8"),
+        ({"fps": 1e6}, r"dataset\.yaml: fps must be above zero and at most 1000"),
+        ({"layout": "octopus8"}, r"dataset\.yaml: unknown layout 'octopus8'"),
         ({"layout": "gone.json"}, "gone.json"),
         ({"speed": 3}, "speed"),
         ({"layout": "coco17"}, "new.npz"),

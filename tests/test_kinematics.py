@@ -6,6 +6,7 @@ import pytest
 
 from sugar.datasets.synthetic import generate_with_truth
 from sugar.knowledge.facts.kinematics import MotionFacts, measure
+from sugar.knowledge.facts.paths import _strokes
 from sugar.skeleton.claims import HEIGHTS, VALUES, Claim
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
@@ -126,6 +127,11 @@ def test_strokes_have_directions_of_the_own_body() -> None:
     over = facts_of(reach(person(), "right", np.outer(there, [-0.45, 0.4, -0.3])))
     assert over.check(Claim("right hand", "goes", "inward"))
     assert over.check(Claim("right hand", "goes", "outward")) is False
+
+
+def test_strokes_need_no_more_frames_than_there_are() -> None:
+    path = np.random.default_rng(0).normal(size=(9, 3))
+    np.testing.assert_equal(_strokes(path, 10**9), _strokes(path, 8))
 
 
 def test_hands_meet_part_cross_and_go_together() -> None:

@@ -223,11 +223,6 @@ def test_mistakes_are_one_line_and_leave_nothing(clip, name, options, message, t
     assert not list(tmp_path.iterdir())
 
 
-def test_coordinates_that_no_stage_holds(clip, tmp_path):
-    with pytest.raises(InputError, match="too far away"):
-        show_clip(replace(clip, joints=clip.joints * 1e30), tmp_path / "a.gif")
-
-
 @pytest.mark.parametrize(("package", "name"), [("PIL", "a.gif"), ("PIL", "a.mp4"), ("av", "a.mp4")])
 def test_a_missing_package_is_named_with_its_extra(clip, package, name, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)

@@ -192,6 +192,8 @@ def test_damaged_stores_are_one_clear_line(tmp_path) -> None:
     broken("does not fit")
     _edit_manifest(path, layout={"name": "x"})
     broken("layout needs")
+    _edit_manifest(path, layout=KINECT20.to_dict(), clips=150, classes=["walk"])
+    broken("does not fit its manifest of 1 classes")
     _edit_manifest(path, classes=None)
     broken("garbles")
     (path / "manifest.json").write_text("{")

@@ -59,6 +59,9 @@ def test_names_that_cannot_be_told_apart_are_refused():
         build([1], [])
     with pytest.raises(InputError, match="end-of-text"):
         build([1], [1, END])
+    with pytest.raises(InputError, match="has 257 tokens for this LLM, more than 256"):
+        build([1] * 256, [1] * 257)
+    assert len(build([1] * 256, [1] * 255 + [2]).tokens) == 255
 
 
 sequences = st.lists(

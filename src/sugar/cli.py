@@ -1,6 +1,6 @@
 """The command line: one typed function per command. Exit codes: 0 done, 2 bad usage or bad input, 1 our fault."""
 
-import json
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,18 +29,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     # A tokenizer's threads must not outlive the fork of a data worker.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack characters of a name
+        sys.stdout.reconfigure(errors="backslashreplace")
     argv = [_underscored(a) for a in (sys.argv[1:] if arguments is None else arguments)]
     try:
         _run(argv)
+        print(end="", flush=True)  # what cannot be written is said below, not at the interpreter's end
     except (InputError, ArgumentError) as error:
         print(f"sugar: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print(f"sugar: {error or 'interrupted'}", file=sys.stderr)
+        print(f"sugar: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+    except OSError as error:  # a file or folder that cannot be read or written
+        print(f"sugar: {_reason(error)}", file=sys.stderr)
+        try:
+            print(end="", flush=True)
+        except OSError:
+            _drop_output()
+        return 2
     return 0
+
+
+def _drop_output() -> None:
+    """What still waits for standard output goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _reason(error: OSError) -> str:
+    where = error.filename2 or error.filename
+    said = error.strerror or str(error) or type(error).__name__
+    return " ".join((f"{where}: {said}" if where else said).split())
 
 
 def _underscored(argument: str) -> str:
@@ -160,7 +181,7 @@ def predict(
     clips = chain.from_iterable(read_clips(source, sys.stdin, model.layout) for source in inputs)
     for found in predict_clips(model, clips, names, pack):
         if as_json:
-            print(json.dumps(plain(found), ensure_ascii=False), flush=True)
+            print_json(plain(found))
         else:
             print(f"{found.clip_id}: {found.label} ({found.top[0][1]:.0%}). {found.description}", flush=True)
             for claim in found.claims:

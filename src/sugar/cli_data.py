@@ -180,8 +180,11 @@ def data_export(form: Form, store: Path, out: Path, protocol: str | None) -> Non
         sides = split(opened, get_protocol(protocol), ValidationConfig(by="none"))
         ids = {"train": sides.train, "test": sides.test}
         splits = {f"{protocol}_{side}": [opened.clip_ids[i] for i in at] for side, at in ids.items()}
-    write_pyskl(opened, out, splits)
     names = out.with_suffix(".classes.txt")  # such a file holds labels as numbers only
+    for path in (out, names):
+        if path.exists():
+            raise InputError(f"{path}: it is already there; give the name of a new file")
+    write_pyskl(opened, out, splits)
     write_text(names, "".join(f"{name}\n" for name in opened.classes))
     print(f"{out}: {_count(opened, 'clip')}; their class names are in {names} (import pyskl ... --classes {names})")
 

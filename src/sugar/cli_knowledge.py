@@ -35,7 +35,7 @@ def add_knowledge_commands(knowledge: ArgumentParser, command_line: Sequence[str
     command = new_parser(knowledge_show.__doc__)
     command.add_argument("pack", type=str, help=_PACK)
     command.add_argument("--class", type=str | None, help="print only this class")
-    command.add_argument("--out", type=Path | None, help="write an HTML page in place of printing the texts")
+    command.add_argument("--out", type=Path | None, help="a .html file: write a page in place of printing")
     commands.add_subcommand("show", command, help=knowledge_show.__doc__)
 
     command = new_parser(knowledge_diff.__doc__)
@@ -151,6 +151,8 @@ def knowledge_show(pack: str, class_: str | None, out: Path | None) -> None:
     """Print a knowledge pack, or one class of it; or show it as a page, with what its classes have in common."""
     from sugar.knowledge.pack import load_pack
 
+    if out is not None and out.suffix.lower() != ".html":
+        raise InputError(f"{out}: the page is written into a .html file; give the file such a name")
     loaded = load_pack(pack)
     if class_ is not None:
         loaded = loaded.subset([class_])

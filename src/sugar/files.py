@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sugar.errors import InputError
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -43,6 +45,19 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         path.chmod(0o777 & ~_umask())
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder that cannot be made or written into, before the work whose results it is to hold.
+
+    Raises:
+        InputError: a file is in its place or above it, or it is not ours to write.
+    """
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir():
+        raise InputError(f"{there}: is a file, so no folder can be made there; choose another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there}: may not be written to; choose another folder")
 
 
 def _umask() -> int:

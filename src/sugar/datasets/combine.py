@@ -24,10 +24,13 @@ def combine_stores(parts: Sequence[tuple[Store, Protocol]], path: str | Path, la
     new store's folder.
 
     Raises:
-        InputError: two stores of one name, a layout that clips cannot be brought to, or a folder that is no store.
+        InputError: two stores of one name, a layout that clips cannot be brought to, or a folder that is no store
+            or one of those to combine.
     """
     path = Path(path)
     check_replaceable(path)
+    if any(path.resolve() == store.path.resolve() for store, _ in parts):
+        raise InputError(f"store {path}: it is one of the stores to combine; choose another folder for the new one")
     names = [store.name for store, _ in parts]
     if len(set(names)) != len(names):
         raise InputError(f"stores to combine must have names that differ, not {', '.join(names)}")

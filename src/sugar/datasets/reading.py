@@ -4,7 +4,6 @@ A reader is a frozen dataclass whose fields are its options (`Reader`). It plans
 reads one item at a time, so that items can be read by several processes and an interrupted import can go on.
 """
 
-import math
 import os
 import posixpath
 import shutil
@@ -22,7 +21,7 @@ from typing import Protocol, TypeVar
 
 from sugar.datasets.manifest import Rejected, check_text
 from sugar.errors import InputError
-from sugar.skeleton.clip import SkeletonClip
+from sugar.skeleton.clip import MAX_FPS, SkeletonClip
 from sugar.skeleton.layout import JointLayout
 
 T = TypeVar("T")
@@ -194,10 +193,10 @@ def check_fps(fps: float | None) -> None:
     """Refuse an option ``fps`` that is no frames a second.
 
     Raises:
-        InputError: it is not above zero, or not finite.
+        InputError: it is not above zero, or beyond what a clip can have.
     """
-    if fps is not None and not 0 < fps < math.inf:
-        raise InputError(f"fps must be above zero and finite, not {fps}")
+    if fps is not None and not 0 < fps <= MAX_FPS:
+        raise InputError(f"fps must be above zero and at most {MAX_FPS}, not {fps}")
 
 
 def single_file(path: str | Path) -> Item:

@@ -215,7 +215,13 @@ class Store:
             raise InputError(
                 f"store {path}: clips.arrow does not fit its manifest of {manifest.clips} clips; import the data again"
             )
-        return cls(path, manifest, table)
+        store = cls(path, manifest, table)
+        if store.labels.max(initial=-1) >= len(store.classes):
+            raise InputError(
+                f"store {path}: clips.arrow does not fit its manifest of {len(store.classes)} classes; "
+                "import the data again"
+            )
+        return store
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the file itself in place of receiving all clips.

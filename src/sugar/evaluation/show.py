@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".gif", ".mp4", ".html")
 SIZES = (160, 2000)
-FARTHEST = 1e9
 GIF_RATE = 50
 """Most frames a second: many programs show a frame of less than 2/100 s for a tenth of a second."""
 CODECS = ("libx264", "libopenh264", "mpeg4")
@@ -55,8 +54,6 @@ def show_clip(
         raise InputError(f"a view of {size} pixels cannot be drawn; choose a size from {SIZES[0]} to {SIZES[1]}")
     if frames < 0:
         raise InputError(f"{frames} frames cannot be drawn; choose a number above zero, or 0 for all")
-    if np.abs(clip.joints).max() > FARTHEST:
-        raise InputError(f"clip {clip.clip_id!r}: a coordinate is beyond {FARTHEST:g}, too far away to draw")
     count = min(frames or clip.num_frames, clip.num_frames)
     seconds = clip.num_frames / clip.fps
     if suffix == ".gif":

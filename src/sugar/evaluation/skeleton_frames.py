@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sugar.errors import InputError
 from sugar.evaluation.animation import Animation, animate
 from sugar.evaluation.drawing import FINER, VIEWS, Scene, View, cameras, palette
-from sugar.evaluation.show import FARTHEST, SIZES, show_clip
+from sugar.evaluation.show import SIZES, show_clip
 from sugar.knowledge.asking.request import Picture
 from sugar.knowledge.pictures.frames import most_dissimilar
 from sugar.skeleton.clip import SkeletonClip
@@ -107,8 +107,6 @@ def _check(clip: SkeletonClip) -> None:
         import_module("PIL")
     except ImportError as error:
         raise InputError("drawn skeletons need Pillow: pip install 'sugar[ask]'") from error
-    if np.abs(clip.joints).max() > FARTHEST:
-        raise InputError(f"clip {clip.clip_id!r}: a coordinate is beyond {FARTHEST:g}, too far away to draw")
 
 
 def _drawn(

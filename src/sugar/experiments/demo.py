@@ -67,8 +67,10 @@ def run_demo(out: Path, *, seed: int, overwrite: bool, console: Console) -> dict
         ``{"seen", "unseen": {"n", "scores"}, "faithfulness"}`` of the test side.
 
     Raises:
-        InputError: ``out`` is not empty and ``overwrite`` is off, or it is no former demo.
+        InputError: ``out`` is not empty and ``overwrite`` is off, or it is no former demo; a seed below 0.
     """
+    if seed < 0:
+        raise InputError(f"--seed must be 0 or more, not {seed}")
     _clear(out, overwrite)
     clock = _Clock()
     console.rule("1. Motions and knowledge")

@@ -22,6 +22,7 @@ from sugar.evaluation.metrics import NUM_RESAMPLES, wilson_interval
 from sugar.evaluation.recognize import describe_clips
 from sugar.evaluation.report import DescriptionSample, evaluate, write_report
 from sugar.experiments.zero_shot import Classes, Evaluated, Side, clips_to_evaluate, score_and_fuse, zero_shot_figures
+from sugar.files import check_folder
 from sugar.knowledge.facts.faithfulness import CheckedClaim, check_claims
 from sugar.knowledge.facts.kinematics import measure
 from sugar.knowledge.pack import load_pack
@@ -65,8 +66,9 @@ def evaluate_run(
         the content of report.json.
 
     Raises:
-        InputError: no such run, store or protocol, or classes that differ from the run's.
+        InputError: no such run, store or protocol, classes that differ from the run's, or no place for ``out``.
     """
+    check_folder(out)
     config, _ = parse_config(RunConfig, read_yaml(run / "config.yaml"), where=str(run / "config.yaml"))
     trained = read_environment(run)
     model = Sugar.load(run, llm=llm).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -78,7 +78,7 @@ _LOOK_AT = 2000
 """Files of a folder that are looked at to say of which format it is."""
 
 
-def read_clips(source: str, standard_input: TextIO, layout: JointLayout | None = None) -> Iterator[SkeletonClip]:
+def read_clips(source: str, standard_input: TextIO | None, layout: JointLayout | None = None) -> Iterator[SkeletonClip]:
     """The clips of one input: a path, or ``-`` for JSON (one object, a list, or one object a line).
 
     What a ``dataset.yaml`` beside plain files says of their layout, units, axes and fps holds here too.
@@ -90,6 +90,8 @@ def read_clips(source: str, standard_input: TextIO, layout: JointLayout | None =
         InputError: nothing there, an unknown format, or a clip that is not valid.
     """
     if source == "-":
+        if standard_input is None:
+            raise InputError("standard input: it is closed; give a file, or pipe JSON into the command")
         try:
             content = standard_input.read().encode(errors="surrogateescape")
         except UnicodeDecodeError as error:
@@ -178,10 +180,10 @@ def _conventions(path: Path) -> Conventions:
     """What a dataset.yaml says of numbers; what it says of labels and people does not matter here."""
     about = _describe(path)
     layout = None
-    if about.layout is not None:
-        own = about.layout.endswith(".json")
-        layout = JointLayout.from_json(path.parent / about.layout) if own else get_layout(about.layout)
     try:
+        if about.layout is not None:
+            own = about.layout.endswith(".json")
+            layout = JointLayout.from_json(path.parent / about.layout) if own else get_layout(about.layout)
         check_fps(about.fps)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -1,12 +1,13 @@
 """Recognise clips from files: what `sugar predict` does."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sugar.config import read_yaml
+from sugar.config import read_yaml, section
 from sugar.errors import InputError
 from sugar.knowledge.pack import KnowledgePack, load_pack
 from sugar.models.recognition import Recognition
@@ -14,20 +15,20 @@ from sugar.models.sugar import Sugar
 from sugar.skeleton.clip import SkeletonClip
 
 TOP = 5
+_FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".list", ".json", ".yaml", ".yml")
 
 
 def parse_candidates(text: str) -> list[str]:
     """Candidate names from a file (one a line) or from a list with commas.
 
     Raises:
-        InputError: no name, or one twice.
+        InputError: no name, one twice, or a file that is not there or holds no UTF-8 text.
     """
-    path = Path(text)
+    file = _candidates_file(text)
     try:
-        is_file = path.is_file()
-    except OSError:  # a long list is no file name
-        is_file = False
-    names = path.read_text(encoding="utf-8").splitlines() if is_file else text.split(",")
+        names = text.split(",") if file is None else file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"--candidates {file}: cannot be read as UTF-8 text ({error})") from None
     names = [name.strip() for name in names if name.strip()]
     if not names:
         raise InputError("--candidates: the list is empty; give at least one action name")
@@ -35,6 +36,20 @@ def parse_candidates(text: str) -> list[str]:
     if repeated is not None:
         raise InputError(f"--candidates: {repeated!r} is given twice; remove one")
     return names
+
+
+def _candidates_file(text: str) -> Path | None:
+    """The file that is meant; None: the text is a list of names.
+
+    Raises:
+        InputError: it is not there.
+    """
+    path, is_folder = Path(text), os.path.isdir(text)
+    if os.path.exists(text) and not is_folder:  # false for a long list, with which Path.exists fails
+        return path
+    if is_folder or ("," not in text and ("/" in text or path.suffix.lower() in _FILE_SUFFIXES)):
+        raise InputError(f'--candidates {text}: no such file; give one with a name a line, or names as "a,b,c"')
+    return None
 
 
 def find_pack(run: Path, name: str | None) -> KnowledgePack | None:
@@ -45,7 +60,8 @@ def find_pack(run: Path, name: str | None) -> KnowledgePack | None:
     """
     if name is not None:
         return load_pack(name)
-    trained_with = read_yaml(run / "config.yaml").get("knowledge", {}).get("pack")
+    path = run / "config.yaml"
+    trained_with = section(read_yaml(path).get("knowledge"), "knowledge", str(path)).get("pack")
     try:
         return load_pack(trained_with) if trained_with else None
     except InputError:  # a user's own file that has moved: candidates go by their names

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from sugar.datasets.manifest import check_text
 from sugar.errors import InputError
 from sugar.files import atomic_folder
 from sugar.knowledge.cache import EmbeddingCache
@@ -21,6 +22,8 @@ from sugar.knowledge.pack import ClassKnowledge, KnowledgePack
 Kind = Literal["name", "motion", "visual", "description", "motion_sentence"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+MAX_NAME = 200
+"""Longest name of a class, which an LLM has to read among many."""
 _FORMAT = 1
 
 
@@ -206,7 +209,7 @@ def build_bank(
     kind ``name``; so does every class without a pack (``None``).
 
     Raises:
-        InputError: no name, a name twice or empty, or an unknown kind.
+        InputError: no name, a name twice, empty or too long, or an unknown kind.
     """
     _check_names(names)
     unknown = [kind for kind in kinds if kind not in KINDS]
@@ -251,3 +254,6 @@ def _check_names(names: Sequence[str]) -> None:
             raise InputError(f"class names: entry {number + 1} is empty; write the name")
         if name in names[:number]:
             raise InputError(f"class names: {name!r} stands twice; give each once")
+        if len(name) > MAX_NAME:
+            raise InputError(f"class names: {name[:40]!r}... has {len(name):,} characters, more than {MAX_NAME}")
+        check_text(name, f"class names: entry {number + 1}")

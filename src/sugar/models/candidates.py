@@ -1,13 +1,16 @@
 """The candidates of a recognition: names, and what is known of each."""
 
-from collections.abc import Sequence
+import reprlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import device as Device
 
+from sugar.errors import InputError
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, TextEncoder, TextEncoderConfig, load_text_encoder
 from sugar.knowledge.pack import KnowledgePack
+from sugar.skeleton.clip import SkeletonClip
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,27 @@ class Candidates:
 
     def to(self, device: Device) -> "Candidates":
         return Candidates(self.texts.to(device), None if self.motion is None else self.motion.to(device))
+
+
+def check_question(
+    clips: Iterable[SkeletonClip], candidates: Iterable[str] | None, pack: KnowledgePack | None
+) -> tuple[tuple[SkeletonClip, ...], tuple[str, ...] | None]:
+    """Clips and names as a user gave them, in whatever holds them.
+
+    Raises:
+        InputError: what was given is something else, such as one text in place of a list.
+    """
+    asked = tuple(clips) if isinstance(clips, Iterable) else (clips,)
+    if wrong := [clip for clip in asked if not isinstance(clip, SkeletonClip)]:
+        raise InputError(f"clips: give a SkeletonClip, not {reprlib.repr(wrong[0])}; `sugar predict` reads files")
+    if pack is not None and not isinstance(pack, KnowledgePack):
+        raise InputError(f"pack: give what sugar.knowledge.pack.load_pack returns, not {reprlib.repr(pack)}")
+    if candidates is None:
+        return asked, None
+    names = tuple(candidates) if isinstance(candidates, Iterable) and not isinstance(candidates, str) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"candidates: give a list of names, not {reprlib.repr(candidates)}")
+    return asked, tuple(map(str, names))
 
 
 def subset(trained: Candidates, names: Sequence[str]) -> Candidates:

@@ -5,7 +5,7 @@ scoring of the candidate list), `fused` (those three, weighed on validation clip
 beside them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from sugar.knowledge.pack import KnowledgePack
 from sugar.models.alignment import KnowledgeAlignment
 from sugar.models.baseline import LinearBaseline, candidate_log_probabilities
 from sugar.models.bridges import Bridge
-from sugar.models.candidates import Candidates, open_vocabulary, subset
+from sugar.models.candidates import Candidates, check_question, open_vocabulary, subset
 from sugar.models.config import ModelConfig
 from sugar.models.encoders.build import build_encoder
 from sugar.models.fusion import Fusion
@@ -282,28 +282,30 @@ class Sugar(nn.Module):
 
     def recognize_all(
         self,
-        clips: Sequence[SkeletonClip],
-        candidates: Sequence[str] | None = None,
+        clips: Iterable[SkeletonClip],
+        candidates: Iterable[str] | None = None,
         pack: KnowledgePack | None = None,
     ) -> list[Recognition]:
         """Recognise and describe clips together; see `recognize`."""
-        chosen = self.candidates(candidates if candidates is not None else self.classes, pack)
-        names = chosen.names
+        clips, given = check_question(clips, candidates, pack)
+        chosen = self.candidates(self.classes if given is None else given, pack)
+        if not clips:
+            return []
         self.eval()
         batch = batch_clips(clips, self.config.preprocess, self.layout).to(self.device)
         measured = None if self.trained_on(chosen) else measure_clips(clips)
         scores = self.score(batch, chosen, measured=measured)
         probabilities = {name: table.exp().cpu() for name, table in scores.items()}
         probabilities["fused"] = self.fuse(scores, chosen)
-        best = [names[int(i)] for i in probabilities["fused"].argmax(dim=1)]
+        best = [chosen.names[int(i)] for i in probabilities["fused"].argmax(dim=1)]
         descriptions = self.describe(batch, chosen, best, measured)
         return [
-            Recognition.of(clip, names, {scorer: table[row] for scorer, table in probabilities.items()}, said)
+            Recognition.of(clip, chosen.names, {scorer: table[row] for scorer, table in probabilities.items()}, said)
             for row, (clip, said) in enumerate(zip(clips, descriptions, strict=True))
         ]
 
     def recognize(
-        self, clip: SkeletonClip, candidates: Sequence[str] | None = None, pack: KnowledgePack | None = None
+        self, clip: SkeletonClip, candidates: Iterable[str] | None = None, pack: KnowledgePack | None = None
     ) -> Recognition:
         """Recognise and describe one clip.
 

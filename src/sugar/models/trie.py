@@ -9,6 +9,8 @@ from torch import Tensor
 from sugar.errors import InputError
 
 ROOT = -1
+MAX_TOKENS = 256
+"""Of one candidate; the trie is walked by recursion."""
 
 
 class _Node:
@@ -61,12 +63,17 @@ class TokenTrie:
             end: the end-of-text token; it closes a sequence that is a prefix of another.
 
         Raises:
-            InputError: a sequence is empty, or two are equal.
+            InputError: a sequence is empty or too long, or two are equal.
         """
         root = _Node()
         for index, (sequence, name) in enumerate(zip(sequences, names, strict=True)):
             if not sequence:
                 raise InputError(f"candidates: {name!r} has no tokens in this LLM's vocabulary; rename it")
+            if len(sequence) > MAX_TOKENS:
+                raise InputError(
+                    f"candidates: {name[:40]!r}... has {len(sequence)} tokens for this LLM, more than {MAX_TOKENS}; "
+                    "shorten the name"
+                )
             node = root
             for token in sequence:
                 node = node.children.setdefault(token, _Node())

@@ -7,8 +7,13 @@ import numpy.typing as npt
 
 from sugar.errors import InputError
 from sugar.skeleton.layout import JointLayout
+from sugar.skeleton.layouts import get_layout
 
 Array = npt.NDArray[np.float32]
+
+MAX_FPS = 1000
+MAX_COORDINATE = 1e9
+"""Farther away nothing is a body, and squares leave float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,15 +23,16 @@ class SkeletonClip:
     Args:
         joints: ``[T, M, V, C]``: frames, persons, joints, coordinates (3 in metres or 2 in pixels).
             A joint with all coordinates zero was not measured; a person of such joints is absent.
-        layout: the joint layout.
-        fps: frames a second.
+        layout: the joint layout; the name of a built-in one is turned into it.
+        fps: frames a second, at most 1000.
         confidence: ``[T, M, V]`` or None.
         clip_id: unique name of the clip within a data set.
         label: name of the class, or None.
         subject, camera, setup, trial: what protocols split by, or None.
 
     Raises:
-        InputError: wrong shape or number of joints, no frame, a coordinate not finite, nobody present.
+        InputError: wrong shape or number of joints, no frame, a coordinate not finite or beyond 1e9, nobody present,
+            an unknown layout, no sensible fps.
     """
 
     joints: Array
@@ -42,12 +48,14 @@ class SkeletonClip:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "joints", _frozen(self.joints, self._where, "joints"))
+        if not isinstance(self.layout, JointLayout):
+            object.__setattr__(self, "layout", get_layout(str(self.layout)))
         self._check_shape()
         self._check_finite()
         if not self.joints.any():
             raise InputError(f"{self._where}: every joint of every frame is zero, so nobody is there")
-        if not (np.isfinite(self.fps) and self.fps > 0):
-            raise InputError(f"{self._where}: fps must be above zero and finite, not {self.fps}")
+        if not (isinstance(self.fps, int | float | np.integer | np.floating) and 0 < self.fps <= MAX_FPS):
+            raise InputError(f"{self._where}: fps must be a number above zero, at most {MAX_FPS}, not {self.fps!r}")
         if self.confidence is not None:
             object.__setattr__(self, "confidence", _frozen(self.confidence, self._where, "confidence"))
             if self.confidence.shape != self.joints.shape[:3] or not np.isfinite(self.confidence).all():
@@ -80,12 +88,14 @@ class SkeletonClip:
             )
 
     def _check_finite(self) -> None:
-        finite = np.isfinite(self.joints)
-        if not finite.all():
-            frame, person, joint, axis = (int(i) for i in np.argwhere(~finite)[0])
+        good = np.abs(self.joints) <= MAX_COORDINATE  # which NaN is not
+        if not good.all():
+            frame, person, joint, axis = (int(i) for i in np.argwhere(~good)[0])
+            value = self.joints[frame, person, joint, axis]
+            fault = f"beyond {MAX_COORDINATE:g}" if np.isfinite(value) else "not a finite float32 number"
             raise InputError(
                 f"{self._where}: {self.layout.joint_names[joint]} of person {person} in frame {frame} "
-                f"is not a finite float32 number ({self.joints[frame, person, joint, axis]})"
+                f"is {fault} ({value})"
             )
 
     @property

@@ -232,6 +232,7 @@ def _levels(heights: Signal, body: Body, margin: float) -> npt.NDArray[np.int64]
 
 def _strokes(path: Signal, window: int) -> tuple[Signal, Signal]:
     """Longest way of a path ``[N, 3]`` along and against each axis within ``window`` frames: ``[3]`` each."""
+    window = min(window, len(path))
     padded = np.concatenate([path, np.repeat(path[-1:], window, axis=0)])
     ahead = np.lib.stride_tricks.sliding_window_view(padded, window + 1, axis=0) - path[..., None]
     return ahead.max(axis=(0, 2)), -ahead.min(axis=(0, 2))
