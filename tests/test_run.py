@@ -15,6 +15,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 import yaml
 from safetensors.torch import load_file
+from tiny_runs import values
 
 from sugar.config import parse_config
 from sugar.datasets.store import Store, write_store
@@ -40,17 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_of(folder: Path, data: dict[str, Any] | None = None, **changes: Any) -> RunConfig:
-    divided = {"protocol": "synthetic-cross-person", "validation": {"by": "fraction", "fraction": 0.2}}
-    loop = {"loop": {"epochs": 1, "batch_size": 16, "tensorboard": "off"}}
-    values = {
-        "data": {"store": str(folder / "store"), **divided} | (data or {}),
-        "knowledge": {"pack": "synthetic"},
-        "model": {"frames": 16, "encoder": {"branches": []}, "motion": {"phrasings": 1}},
-        "stages": ["represent"],
-        "represent": loop,
-        "baseline": loop,
-    }
-    return parse_config(RunConfig, values | changes, where="test")[0]
+    return parse_config(RunConfig, values(folder, data, **changes), where="test")[0]
 
 
 def test_the_baseline_alone_makes_a_run_that_loads(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_runs import values
 
 from sugar.config import parse_config
 from sugar.datasets.store import Store, write_store
@@ -18,19 +19,6 @@ from sugar.training.run import Run, train
 
 Start = Callable[..., Run]
 CLASSES = ("bow", "jump", "clap")
-
-
-def values(folder: Path, data: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    divided = {"protocol": "synthetic-cross-person", "validation": {"by": "fraction", "fraction": 0.2}}
-    loop = {"loop": {"epochs": 1, "batch_size": 16, "tensorboard": "off"}}
-    return {
-        "data": {"store": str(folder / "store"), **divided} | (data or {}),
-        "knowledge": {"pack": "synthetic"},
-        "model": {"frames": 16, "encoder": {"branches": []}, "motion": {"phrasings": 1}},
-        "stages": ["represent"],
-        "represent": loop,
-        "baseline": loop,
-    } | changes
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from sugar.errors import InputError
 from sugar.evaluation.doubtful_labels import Doubt, doubtful_labels
 from sugar.evaluation.recognize import Indices, Table, score_clips
 from sugar.experiments.held_out import Parts
-from sugar.files import write_text
+from sugar.files import check_folder, write_text
 from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig
 
@@ -45,6 +45,7 @@ def check_labels(
     out, console = Path(out), console or Console(stderr=True)
     if rounds < 1:
         raise InputError(f"--rounds {rounds}: give one or more")
+    check_folder(out)
     parts = Parts.of(replace(config, data=replace(config.data, leave_out="", relabel="")), by)
     store = parts.store
     recordings = list(zip(*(store.column(name)[parts.clips].tolist() for name in RECORDING), strict=True))

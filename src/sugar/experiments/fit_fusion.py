@@ -14,7 +14,7 @@ from sugar.errors import InputError
 from sugar.evaluation.fusion import fit_fusion
 from sugar.evaluation.recognize import Table, score_clips
 from sugar.experiments.held_out import Parts
-from sugar.files import write_text
+from sugar.files import check_folder, write_text
 from sugar.models.fusion import Fusion
 from sugar.models.sugar import FUSED_SCORERS
 from sugar.training.config import RunConfig
@@ -40,6 +40,7 @@ def cross_fit_fusion(
     out, console = Path(out), console or Console(stderr=True)
     if not {"represent", "instruct"} <= {*config.stages}:
         raise InputError("stages: the fusion needs stages 1 and 2, represent and instruct")
+    check_folder(out)
     parts = Parts.of(config, by)
     scores: dict[str, list[Table]] = {}
     rows = []
