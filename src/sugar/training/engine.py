@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
+from sugar.config import at_least
 from sugar.errors import InputError
 from sugar.training.checkpoint import (
     Checkpoint,
@@ -83,16 +84,9 @@ class LoopConfig:
     """TensorBoard event files: if it is installed, always (an error where it is missing), never."""
 
     def __post_init__(self) -> None:
-        for field, least in (
-            ("epochs", 1),
-            ("batch_size", 1),
-            ("accumulate", 1),
-            ("threads", 1),
-            ("workers", 0),
-        ):
-            value = getattr(self, field)
-            if value is not None and value < least:
-                raise InputError(f"loop.{field} is {value}: give {least} or more")
+        given = () if self.threads is None else ("threads",)
+        at_least(1, "loop", self, "epochs", "batch_size", "accumulate", *given)
+        at_least(0, "loop", self, "workers")
 
     def recipe(self) -> dict[str, Any]:
         """The settings that change the weights: a training is resumed with the same ones only."""
