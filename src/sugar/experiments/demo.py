@@ -39,7 +39,7 @@ SHOWN_UNSEEN = 4
 def demo_config(store: Path, seed: int) -> RunConfig:
     """The demo's recipe: small enough for two cores and a few minutes."""
     encoder = {
-        "loop": {"epochs": 20, "batch_size": 32, "precision": "bf16", "tensorboard": "off"},
+        "loop": {"epochs": 20, "batch_size": 32, "tensorboard": "off"},
         "optimisation": {"learning_rate": 3e-3, "warmup": 0.1, "ema": 0.99},
         "augment": {"min_crop": 0.9},
     }
@@ -51,7 +51,7 @@ def demo_config(store: Path, seed: int) -> RunConfig:
         "represent": encoder,
         "baseline": encoder,
         "instruct": {
-            "loop": {"epochs": 2, "batch_size": 8, "precision": "bf16", "tensorboard": "off"},
+            "loop": {"epochs": 2, "batch_size": 8, "tensorboard": "off"},
             "optimisation": {"learning_rate": 2e-3},
             "augment": {"min_crop": 0.9},
             "text_only": {"share": 0.5, "made_up": 0.5, "apart_from": ["synthetic"]},

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from sugar.training.optimisation import (
     build_optimizer,
     trainable_parameters,
 )
+from sugar.training.precision import Precision
 from sugar.training.randomness import set_random_states
 
 FORMAT_VERSION = 1
@@ -173,13 +174,14 @@ class TrainingState:
 
     SCALARS = ("step", "seconds", "sums", "summed", "loss", "validation")
 
-    def __init__(self, objective: nn.Module, config: OptimisationConfig, *, fp16: bool) -> None:
+    def __init__(self, objective: nn.Module, config: OptimisationConfig, precision: Precision) -> None:
         parameters = trainable_parameters(objective)
         self.parameters = list(parameters.values())
         self.names = {id(parameter): name for name, parameter in parameters.items()}
         self.model = model_tensors(objective)
         self.optimizer = build_optimizer(objective, config)
-        self.scaler = torch.amp.GradScaler(enabled=fp16)
+        self.scaler = torch.amp.GradScaler(enabled=precision.name == "fp16")
+        self.precision = precision
         self.average = MovingAverage(self.parameters, decay=config.ema) if config.ema else None
         self.averages = dict(zip(parameters, self.average.averages, strict=True)) if self.average else {}
         self.step = 0
@@ -219,7 +221,13 @@ class TrainingState:
         scalars = {key: getattr(self, key) for key in self.SCALARS}
         return Checkpoint(
             tensors,
-            {"finished": finished, "recipe": dict(recipe), "scaler": self.scaler.state_dict(), **scalars},
+            {
+                "finished": finished,
+                "recipe": dict(recipe),
+                "precision": asdict(self.precision),
+                "scaler": self.scaler.state_dict(),
+                **scalars,
+            },
         )
 
     def load(self, saved: Checkpoint, path: Path, *, rank: int) -> None:

@@ -10,13 +10,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from sugar.config import at_least
@@ -31,6 +31,7 @@ from sugar.training.checkpoint import (
 from sugar.training.interruption import Interrupted, stop_signals
 from sugar.training.optimisation import OptimisationConfig, learning_rate, trainable_parameters
 from sugar.training.plan import Clips, Plan, loader
+from sugar.training.precision import Precision, PrecisionSetting, resolve_precision
 from sugar.training.progress import TrainingLog
 from sugar.training.randomness import random_states, seed_everything, stable_seed
 
@@ -66,8 +67,9 @@ class LoopConfig:
     """Most clips in one forward pass, over all processes together."""
     accumulate: int = 1
     """Forward passes whose gradients make one optimiser step."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Autocast type of the forward pass; fp16 needs a GPU."""
+    precision: PrecisionSetting = "auto"
+    """Type of the forward pass. auto: bf16 where the hardware has it natively, else float32, and on a resume what the
+    checkpoint was trained in. fp16 needs a GPU."""
     compile: bool = False
     """Compile the objective with torch.compile."""
     threads: int | None = None
@@ -105,6 +107,8 @@ class FitResult:
     """Mean of the last line of metrics."""
     validation: dict[str, float]
     """Last scores, empty without validation."""
+    precision: Precision
+    """What the forward pass was computed in."""
 
 
 def fit(
@@ -153,8 +157,16 @@ def fit(
     # Autocast and loss scaling are done here: accelerate fixes one precision per process, but stages may
     # differ in theirs.
     accelerator = Accelerator(mixed_precision="no")
-    if loop.precision == "fp16" and accelerator.device.type == "cpu":
-        raise InputError("loop.precision is fp16, which needs a GPU: use bf16 or no")
+    path = checkpoint_path(folder, name)
+    saved = None
+    if path.exists():
+        if not resume:
+            raise InputError(f"{path} exists: continue the training with --resume or give another --out")
+        saved = Checkpoint.load(path)
+    precision = _precision(loop.precision, accelerator, saved)
+    if precision.name == "fp16" and accelerator.device.type == "cpu":
+        raise InputError("loop.precision is fp16, which needs a GPU: use bf16 or float32")
+    loop = replace(loop, precision=precision.name)
     plan = Plan(
         clips=len(dataset),
         epochs=loop.epochs,
@@ -174,12 +186,7 @@ def fit(
         "recipe": dict(recipe or {}),
     }
     settings = json.loads(json.dumps(settings))  # as a checkpoint gives it back: tuples are lists
-    path = checkpoint_path(folder, name)
-    saved = None
-    if path.exists():
-        if not resume:
-            raise InputError(f"{path} exists: continue the training with --resume or give another --out")
-        saved = Checkpoint.load(path)
+    if saved is not None:
         check_recipe(path, saved.scalars["recipe"], settings)
     remove_leftovers(path)
     accelerator.wait_for_everyone()  # all have looked before one writes
@@ -188,7 +195,7 @@ def fit(
     torch.set_num_threads(loop.threads or threads)
     try:
         model = accelerator.prepare_model(torch.compile(objective) if loop.compile else objective)
-        state = TrainingState(objective, optimisation, fp16=loop.precision == "fp16")
+        state = TrainingState(objective, optimisation, precision)
         if saved is not None:
             state.load(saved, path, rank=plan.rank)
         if saved is None or not saved.scalars["finished"]:
@@ -214,12 +221,25 @@ def fit(
                 path=path,
                 settings=settings,
             )
+            log.start_line(f"{precision.name} ({precision.reason})")
             with log, stop_signals() as stopped:
                 training.run(iter(loader(dataset, collate, plan, state.step, loop.workers)), log, stopped)
     finally:
         torch.set_num_threads(threads)
     objective.eval()
-    return FitResult(steps=state.step, seconds=state.seconds, loss=state.loss, validation=state.validation)
+    return FitResult(
+        steps=state.step, seconds=state.seconds, loss=state.loss, validation=state.validation, precision=precision
+    )
+
+
+def _precision(setting: PrecisionSetting, accelerator: Accelerator, saved: Checkpoint | None) -> Precision:
+    """The precision to train in, the same in every process; ``auto`` goes on in that of the checkpoint."""
+    if setting == "auto" and saved is not None and "precision" in saved.scalars:
+        return Precision(**saved.scalars["precision"])
+    chosen = [resolve_precision(setting, accelerator.device)]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(chosen)
+    return chosen[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,8 +308,7 @@ class _Training:
     def backward(self, batches: Iterator[Batch], epoch: int) -> dict[str, Tensor]:
         """Gradients of one step. Returns the loss, the gradient's norm and what the objective logs."""
         state, plan, accelerator = self.state, self.plan, self.accelerator
-        device, precision = accelerator.device, self.loop.precision
-        autocast_type = torch.float16 if precision == "fp16" else torch.bfloat16
+        device, dtype = accelerator.device, state.precision.dtype
         passes = plan.passes(state.step)
         totals: dict[str, Tensor] = {}
         for number, (_, share) in enumerate(passes):
@@ -299,7 +318,7 @@ class _Training:
             generator = torch.Generator().manual_seed(stable_seed("objective", *where))
             last = number == len(passes) - 1
             with nullcontext() if last else accelerator.no_sync(self.model):
-                with torch.autocast(device.type, dtype=autocast_type, enabled=precision != "no"):
+                with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
                     loss, extra = self.model(batch, generator)
                 accelerator.backward(state.scaler.scale(loss * share))
             for key, value in {"loss": loss, **extra}.items():
@@ -328,7 +347,7 @@ class _Training:
             if not math.isfinite(values.get(key, 0.0)):
                 raise InputError(
                     f"{self.plan.stage}: {key} is {values[key]} at {where}: lower optimisation.learning_rate"
-                    f" (now {rate:.3g}), clip harder or train in loop.precision no"
+                    f" (now {rate:.3g}), clip harder or train in loop.precision float32"
                 )
 
     def update(self, rate: float) -> None:

@@ -69,6 +69,11 @@ class TrainingLog:
             if self._writer is not None:
                 self._writer.close()
 
+    def start_line(self, how: str) -> None:
+        """One line about how the stage trains, terminal or not."""
+        if self.enabled:
+            print(f"{self.stage}: {how}", file=sys.stderr, flush=True)
+
     def advance(self, *, epoch: int, step: int, loss: float, clips_per_s: float) -> None:
         """Move the bar; ``epoch`` counts from 1."""
         if self.enabled and not self._bar.disable:

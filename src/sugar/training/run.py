@@ -284,7 +284,7 @@ class Run:
         validate: Callable[[], dict[str, float]] | None,
     ) -> None:
         self.model.to(processes().device)  # the validation asks the whole model, whatever part the stage trains
-        fit(
+        result = fit(
             objective,
             self.dataset,
             collate,
@@ -304,6 +304,7 @@ class Run:
                 CONTENTS: self._contents(name),
             },
         )
+        self.record.setdefault("precision", {})[name] = asdict(result.precision)
         share_trained(objective)
 
     def _contents(self, stage: str) -> dict[str, str]:
