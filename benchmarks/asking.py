@@ -3,7 +3,7 @@
 The test server runs as a process of its own and takes 200 ms for each answer, so a limit of n questions at the same
 time allows n / 0.2 s of them in a second. For each limit: what was reached, its share of that, and the processor time
 of a question in this process (client, checks, journal), which sets the most that one process reaches on one core; past
-it, a job is shared out (`sugar.knowledge.asking.sharding`). The journal is on disk, in the temporary folder. Other work
+it, a job is shared out (`sugar.authoring.client.sharding`). The journal is on disk, in the temporary folder. Other work
 on the machine disturbs all figures, the processor time least; ``load`` tells of it.
 """
 
@@ -19,10 +19,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sugar.knowledge.asking.journal import Journal
-from sugar.knowledge.asking.providers import OpenAIProvider, ProviderConfig
-from sugar.knowledge.asking.request import Request
-from sugar.knowledge.asking.running import RunningConfig, Summary, run_requests
+from sugar.authoring.client.journal import Journal
+from sugar.authoring.client.providers import OpenAIProvider, ProviderConfig
+from sugar.authoring.client.request import Request
+from sugar.authoring.client.running import RunningConfig, Summary, run_requests
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from answering_server import server_process

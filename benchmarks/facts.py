@@ -11,8 +11,8 @@ from collections import Counter
 from dataclasses import replace
 
 from sugar.datasets.synthetic import SYNTHETIC_CLASSES, Truth, generate_with_truth
-from sugar.knowledge.facts.kinematics import MotionFacts, PersonFacts, measure
-from sugar.skeleton.claims import VALUES, Claim
+from sugar.facts.claims import VALUES, Claim
+from sugar.facts.measure import MotionFacts, PersonFacts, measure
 
 _LIMBS = ("left hand", "right hand", "left foot", "right foot")
 

@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from sugar.datasets.importing import import_data
-from sugar.datasets.ntu import Ntu120Reader, read_clip_file
-from sugar.datasets.reading import opened
+from sugar.datasets.formats.benchmarks.ntu import Ntu120Reader, read_clip_file
+from sugar.datasets.formats.source import opened
+from sugar.datasets.store.importing import import_data
 from sugar.skeleton.clip import SkeletonClip
 
 DISTINCT = 100
@@ -38,7 +38,7 @@ PLAIN = 400
 """Most clips that the plain reader reads: it takes as long for each."""
 _JOINT = "%.7g " * 11 + "%d"
 _BODY_KEYS = "id clipped_edges left_confidence left_state right_confidence right_state restricted lean_x lean_y state"
-_JOINT_KEYS = "x y z depth_x depth_y colour_x colour_y orientation_w orientation_x orientation_y orientation_z state"
+_JOINT_KEYS = "x y z depth_x depth_y color_x color_y orientation_w orientation_x orientation_y orientation_z state"
 
 
 def main() -> None:
@@ -144,8 +144,8 @@ def ntu_text(frames: int, persons: int, seed: int) -> bytes:
     steps = rng.normal(size=(frames, persons, 1, 3)).cumsum(axis=0) * 0.01
     joints = body + steps + rng.normal(size=(frames, persons, 25, 3)) * 0.005
     depth = [256, 212] + [365, -365] * joints[..., :2] / joints[..., 2:]
-    colour = [960, 540] + [1060, -1060] * joints[..., :2] / joints[..., 2:]
-    rows = np.concatenate([joints, depth, colour, rng.uniform(-1, 1, (*joints.shape[:3], 4))], axis=-1)
+    color = [960, 540] + [1060, -1060] * joints[..., :2] / joints[..., 2:]
+    rows = np.concatenate([joints, depth, color, rng.uniform(-1, 1, (*joints.shape[:3], 4))], axis=-1)
     states = 2 - (rng.random(joints.shape[:3]) < 0.1)
     lines = [str(frames)]
     for t in range(frames):

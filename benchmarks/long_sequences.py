@@ -1,4 +1,4 @@
-"""Table 4 on long sequences: every bridge, some seeds, two tasks (`sugar.experiments.long_sequences`).
+"""Table 4 on long sequences: every projector, some seeds, two tasks (`sugar.workflows.long_sequences`).
 
 `OUT/cells` holds one JSON for each row, task and seed; what is there is not run again. `OUT/table.json` and
 `OUT/table.md` are written anew after every cell. Several processes may work on different seeds of one folder.
@@ -16,47 +16,47 @@ import torch
 from numpy.typing import NDArray
 
 from sugar.config import as_plain
-from sugar.datasets.augment import AugmentConfig
-from sugar.datasets.protocols import get_protocol, split
-from sugar.datasets.store import Store
-from sugar.datasets.validation import ValidationConfig
+from sugar.datasets.protocols.protocols import get_protocol, split
+from sugar.datasets.protocols.validation import ValidationConfig
+from sugar.datasets.store.store import Store
 from sugar.errors import InputError
 from sugar.evaluation.metrics import wilson_interval
 from sugar.evaluation.paired import paired_difference
 from sugar.evaluation.report import markdown_table
-from sugar.experiments.long_sequences import (
+from sugar.files import write_text
+from sugar.models.encoders import Encoder
+from sugar.models.projectors.projectors import ProjectorConfig
+from sugar.models.run_folder import load_tensors, save_tensors
+from sugar.training.environment import environment
+from sugar.training.randomness import seed_everything, stable_seed
+from sugar.transforms.augment import AugmentConfig
+from sugar.workflows.aggregate import percent, spread
+from sugar.workflows.long_sequences import (
     LongConfig,
     LongReader,
     SideTokens,
     Task,
     encode_side,
     read_encoder,
-    recognise,
+    recognize,
     train_reader,
 )
-from sugar.experiments.seeds import percent, spread
-from sugar.files import write_text
-from sugar.models.bridges import BridgeConfig
-from sugar.models.encoders import Encoder
-from sugar.models.run_folder import load_tensors, save_tensors
-from sugar.training.environment import environment
-from sugar.training.randomness import seed_everything, stable_seed
 
 TASKS: tuple[Task, ...] = ("rest", "last")
 # No dropout: the tokens of a clip come in several looks already, and on a CPU it costs more than a third.
 ROWS = {
-    "cross-attention": BridgeConfig(kind="cross_attention", dropout=0.0),
-    "one Q-Former": BridgeConfig(kind="qformer", dropout=0.0),
-    "one linear layer": BridgeConfig(kind="linear", dropout=0.0),
-    "TQP, segments of 4": BridgeConfig(dropout=0.0),
-    "TQP, segments of 16": BridgeConfig(dropout=0.0, segment_length=16),
-    "TQP, segments of 64": BridgeConfig(dropout=0.0, segment_length=64),
-    "gated TQP, segments of 4": BridgeConfig(dropout=0.0, carry="gated"),
-    "gated TQP, segments of 16": BridgeConfig(dropout=0.0, segment_length=16, carry="gated"),
-    "gated TQP, segments of 64": BridgeConfig(dropout=0.0, segment_length=64, carry="gated"),
+    "cross-attention": ProjectorConfig(kind="cross_attention", dropout=0.0),
+    "one Q-Former": ProjectorConfig(kind="qformer", dropout=0.0),
+    "one linear layer": ProjectorConfig(kind="linear", dropout=0.0),
+    "TQP, segments of 4": ProjectorConfig(dropout=0.0),
+    "TQP, segments of 16": ProjectorConfig(dropout=0.0, segment_length=16),
+    "TQP, segments of 64": ProjectorConfig(dropout=0.0, segment_length=64),
+    "gated TQP, segments of 4": ProjectorConfig(dropout=0.0, carry="gated"),
+    "gated TQP, segments of 16": ProjectorConfig(dropout=0.0, segment_length=16, carry="gated"),
+    "gated TQP, segments of 64": ProjectorConfig(dropout=0.0, segment_length=64, carry="gated"),
 }
 REFERENCE = "one Q-Former"
-# Every bridge is also tested on sequences so many times as long, by one clip in so many.
+# Every projector is also tested on sequences so many times as long, by one clip in so many.
 LONGER = 4
 
 
@@ -111,7 +111,7 @@ class Data:
         self.store = Store.open(store).view(classes=names)
         by = ValidationConfig(by="subject", values=tuple(held_out)) if held_out else ValidationConfig(by="none")
         sides = split(self.store, get_protocol(protocol), by)
-        augmentation = self.config.instruct.augment
+        augmentation = self.config.instruction.augment
         self.settings = {
             "run": run.name, "store": self.store.hash, "protocol": protocol, "held_out": list(held_out)
         }  # fmt: skip
@@ -140,25 +140,25 @@ class Data:
 
 
 def run_cell(row: str, config: LongConfig, data: Data) -> dict[str, Any]:
-    """Train and test one bridge."""
+    """Train and test one projector."""
     seed_everything(stable_seed(config.seed, "init", row))
     reader = LongReader(
-        bridge=ROWS[row],
+        projector=ROWS[row],
         language=data.config.model.language,
         adapter=data.run / "adapter",
         in_channels=data.train.actions.shape[3],
     )
     mask = torch.ones(1, config.steps, dtype=torch.bool)
-    tokens_to_llm = int(reader.bridge.output_mask(mask).sum())
+    tokens_to_llm = int(reader.projector.output_mask(mask).sum())
     try:  # before minutes of training
-        recognise(reader, data.test, data.names, config.task, config.steps, every=len(data.test.labels))
+        recognize(reader, data.test, data.names, config.task, config.steps, every=len(data.test.labels))
     except InputError as error:
         return {"tokens_to_llm": tokens_to_llm, "does_not_fit": str(error)}
     trained = train_reader(reader, data.train, data.names, config)
-    right, seconds = recognise(reader, data.test, data.names, config.task, config.steps)
+    right, seconds = recognize(reader, data.test, data.names, config.task, config.steps)
     cell = {
         "tokens_to_llm": tokens_to_llm,
-        "parameters": sum(parameter.numel() for parameter in reader.bridge.parameters()),
+        "parameters": sum(parameter.numel() for parameter in reader.projector.parameters()),
         "n": len(right),
         "top1": float(right.mean()),
         "interval": wilson_interval(int(right.sum()), len(right)),
@@ -171,7 +171,7 @@ def run_cell(row: str, config: LongConfig, data: Data) -> dict[str, Any]:
         },
     }
     try:
-        longer, _ = recognise(reader, data.test, data.names, config.task, LONGER * config.steps, every=LONGER)
+        longer, _ = recognize(reader, data.test, data.names, config.task, LONGER * config.steps, every=LONGER)
     except InputError as error:
         return cell | {"longer": {"steps": LONGER * config.steps, "does_not_fit": str(error)}}
     return cell | {
@@ -187,7 +187,7 @@ def run_cell(row: str, config: LongConfig, data: Data) -> dict[str, Any]:
 def write_table(out: Path) -> None:
     """The table of all cells that are there."""
     cells = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((out / "cells").glob("*.json"))]
-    summaries = [summarise(row, task, cells) for task in TASKS for row in ROWS]
+    summaries = [summarize(row, task, cells) for task in TASKS for row in ROWS]
     found = [row for row in summaries if row["seeds"]]
     machines = [cell["environment"] for cell in cells]
     shared = {
@@ -200,7 +200,7 @@ def write_table(out: Path) -> None:
     write_text(out / "table.md", page)
 
 
-def summarise(row: str, task: str, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarize(row: str, task: str, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row of one task over its seeds."""
     mine = {cell["seed"]: cell for cell in cells if cell["row"] == row and cell["task"] == task}
     result: dict[str, Any] = {"task": task, "row": row, "seeds": sorted(mine)}
@@ -230,7 +230,7 @@ def markdown(
     rows: Sequence[Mapping[str, Any]], shared: Mapping[str, list[str]], machines: Sequence[Mapping[str, Any]]
 ) -> str:
     """Both tasks, with what one must know to read them."""
-    headings = ["bridge", "tokens to the LLM", "top-1 %", "each seed (95 %)", f"less {REFERENCE}",
+    headings = ["projector", "tokens to the LLM", "top-1 %", "each seed (95 %)", f"less {REFERENCE}",
                 f"{LONGER} times as long", "steps/s training", "steps/s recognition"]  # fmt: skip
     asked = {
         "rest": "One action at a random place, the same person standing still otherwise (`rest`)",

@@ -1,7 +1,7 @@
 """Cost and exactness of scoring candidate names with the LLM: ``python benchmarks/scoring.py [--json]``.
 
 Without ``--llm`` a Llama of 6 layers and width 512 with random weights and a vocabulary of 32,000 stands in:
-time does not depend on what the weights say. The target: scoring 100 candidates (prompt and trie, tokenising
+time does not depend on what the weights say. The target: scoring 100 candidates (prompt and trie, tokenizing
 included) costs at most twice the prompt's own forward.
 """
 
@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from sugar.errors import InputError
-from sugar.models.language import LanguageConfig, LanguageModel
+from sugar.models.llm.model import LanguageConfig, LanguageModel
 
 VERBS = (
     "pick up", "put down", "throw", "catch", "carry", "push", "pull", "kick", "lift", "point at",

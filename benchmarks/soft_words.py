@@ -1,6 +1,6 @@
-"""Does the LLM say the name that its soft words say? No clip is needed: lists and probabilities are drawn.
+"""Does the LLM say the name that its soft label tokens say? No clip is needed: lists and probabilities are drawn.
 
-    python benchmarks/soft_words.py RUN --pack utd_mhad
+    python benchmarks/soft_label_tokens.py RUN --pack utd_mhad
 
 For the run's own actions and for those of the pack that it was not trained on: how often the LLM's first name is the
 likeliest one, for random lists with normally distributed scores, from near ties (factor 0.7) to certainty (3).
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from sugar.knowledge.pack import load_pack
-from sugar.models.soft_words import NameWords
+from sugar.models.llm.soft_label_tokens import LabelEmbeddings
 from sugar.models.sugar import Sugar
 
 FACTORS = (0.7, 1.5, 3.0)
@@ -22,17 +22,17 @@ FACTORS = (0.7, 1.5, 3.0)
 def agreement(model: Sugar, names: list[str], factor: float, *, lists: int, size: int, seed: int) -> float:
     """Share of ``lists`` lists of ``size`` names in which the LLM says the likeliest."""
     if model.words is None or model.language is None:
-        raise SystemExit("the run has no soft words: train it with model.soft_words true")
+        raise SystemExit("the run has no soft label tokens: train it with model.soft_label_tokens true")
     generator = torch.Generator().manual_seed(seed)
     agreed = 0
     for _ in range(lists):
         chosen = [names[int(k)] for k in torch.randperm(len(names), generator=generator)[:size]]
-        belief = (factor * torch.randn(1, len(chosen), generator=generator)).softmax(dim=1)
-        words, mask = model.words(belief, NameWords.of(tuple(chosen), model.language))
-        bridge = words.new_zeros(1, model.config.bridge.num_queries, words.shape[2])
-        tokens = torch.cat([bridge, words], dim=1)
-        heard = torch.cat([mask.new_zeros(bridge.shape[:2]), mask], dim=1)
-        agreed += int(model.language.score(tokens, chosen, heard).argmax()) == int(belief.argmax())
+        class_probabilities = (factor * torch.randn(1, len(chosen), generator=generator)).softmax(dim=1)
+        words, mask = model.words(class_probabilities, LabelEmbeddings.of(tuple(chosen), model.language))
+        projector = words.new_zeros(1, model.config.projector.num_queries, words.shape[2])
+        tokens = torch.cat([projector, words], dim=1)
+        heard = torch.cat([mask.new_zeros(projector.shape[:2]), mask], dim=1)
+        agreed += int(model.language.score(tokens, chosen, heard).argmax()) == int(class_probabilities.argmax())
     return agreed / lists
 
 

@@ -22,17 +22,18 @@ import numpy as np
 import torch
 
 import sugar.training.engine as engine
-from sugar.datasets.augment import AugmentConfig
-from sugar.datasets.batches import ClipDataset, PreprocessConfig, collate
-from sugar.datasets.store import Store, write_store
+from sugar.datasets.store.clip_dataset import ClipDataset
+from sugar.datasets.store.store import Store, write_store
 from sugar.knowledge.bank import TextBank
-from sugar.models.alignment import AlignmentConfig, KnowledgeAlignment
 from sugar.models.encoders.build import EncoderConfig, build_encoder
+from sugar.models.heads.alignment import AlignmentConfig, KnowledgeAlignment
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import NTU25
 from sugar.training.engine import LoopConfig
-from sugar.training.optimisation import OptimisationConfig
-from sugar.training.represent import RepresentObjective
+from sugar.training.optimization import OptimizationConfig
+from sugar.training.stages.alignment import AlignmentObjective
+from sugar.transforms.augment import AugmentConfig
+from sugar.transforms.batches import PreprocessConfig, collate
 
 FRAMES = 64
 """Frames that a clip is resampled to, as in the configuration for NW-UCLA."""
@@ -171,11 +172,11 @@ def share_of_waiting(store: Store, clips: int, loop: LoopConfig, *, cache: bool,
             ClipDataset(store, chosen, PreprocessConfig(), cache=cache),
             collate,  # type: ignore[arg-type]
             loop=loop,
-            optimisation=OptimisationConfig(),
+            optimization=OptimizationConfig(),
             seed=0,
             folder=folder,
             resume=False,
-            name="represent",
+            name="alignment",
         )
     finally:
         engine.loader = loader
@@ -195,7 +196,7 @@ def share_of_waiting(store: Store, clips: int, loop: LoopConfig, *, cache: bool,
     }
 
 
-def objective(store: Store) -> RepresentObjective:
+def objective(store: Store) -> AlignmentObjective:
     """Stage 1 with random texts, whose values do not matter for time."""
     torch.manual_seed(0)
     encoder = build_encoder(EncoderConfig(), store.layout)
@@ -216,7 +217,7 @@ def objective(store: Store) -> RepresentObjective:
         config=AlignmentConfig(),
         num_branches=encoder.num_branches,
     )
-    return RepresentObjective(
+    return AlignmentObjective(
         encoder=encoder,
         alignment=alignment,
         bank=bank,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sugar.datasets.nw_ucla import CLASSES, NwUclaReader
-from sugar.datasets.reading import read_source
-from sugar.datasets.store import Store, write_store
+from sugar.datasets.formats.benchmarks.nw_ucla import CLASSES, NwUclaReader
+from sugar.datasets.formats.source import read_source
+from sugar.datasets.store.store import Store, write_store
 from sugar.skeleton.layouts import KINECT20
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from answering_script import Answer, Asked, Failure
 
-from sugar.knowledge.facts.grammar import of_two, parse
+from sugar.authoring.tasks import motion_sentences
+from sugar.facts.grammar import of_two, parse
 from sugar.knowledge.pack import BODY_PARTS, ClassKnowledge, KnowledgePack
-from sugar.knowledge.questions import motion_sentences
 
 CONTRASTS = dict[tuple[str, str], dict[str, Any]]
 

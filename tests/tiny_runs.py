@@ -12,7 +12,7 @@ def values(folder: Path, data: dict[str, Any] | None = None, **changes: Any) -> 
         "data": {"store": str(folder / "store"), **divided} | (data or {}),
         "knowledge": {"pack": "synthetic"},
         "model": {"frames": 16, "encoder": {"branches": []}, "motion": {"phrasings": 1}},
-        "stages": ["represent"],
-        "represent": loop,
+        "stages": ["alignment"],
+        "alignment": loop,
         "baseline": loop,
     } | changes

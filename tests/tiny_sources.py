@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sugar.datasets.ntu import to_skeleton_text
+from sugar.datasets.formats.benchmarks.ntu import to_skeleton_text
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import NTU25
 
@@ -31,14 +31,14 @@ class Source:
         files: content by path; ``main`` is the one that is damaged.
         number: a number of its second frame, as it stands there; empty in binary files.
         named: gives the path of ``main`` for another name of the clip, where names are free.
-        labelled: gives ``main`` for another label, where it has one that is free.
+        labeled: gives ``main`` for another label, where it has one that is free.
     """
 
     files: dict[str, bytes]
     main: str
     number: bytes = b""
     named: Callable[[str], str] | None = None
-    labelled: Callable[[str], bytes] | None = None
+    labeled: Callable[[str], bytes] | None = None
 
 
 def as_json(value: object) -> bytes:
@@ -60,7 +60,7 @@ def files_json() -> Source:
         "wave/a.json",
         number=number,
         named=lambda name: f"wave/{name}.json",
-        labelled=content,
+        labeled=content,
     )
 
 
@@ -91,7 +91,7 @@ def files_csv() -> Source:
         {"a.csv": text.encode(), "dataset.yaml": b"layout: kinect20\n"},
         "a.csv",
         number=number,
-        labelled=lambda label: text.replace("wave", label).encode(errors="surrogatepass"),
+        labeled=lambda label: text.replace("wave", label).encode(errors="surrogatepass"),
     )
 
 
@@ -175,7 +175,7 @@ def kinetics() -> Source:
         "kinetics_train/a.json",
         number=str(poses[1][4]).encode(),
         named="kinetics_train/{}.json".format,
-        labelled=content,
+        labeled=content,
     )
 
 
@@ -218,7 +218,7 @@ def pyskl() -> Source:
         return pickle.dumps({"split": {"train": [name]}, "annotations": [row]}, 4)
 
     points = numbers(1, FRAMES, 25, 3).astype(np.float32)
-    return Source({"a.pkl": content()}, "a.pkl", labelled=content)
+    return Source({"a.pkl": content()}, "a.pkl", labeled=content)
 
 
 def smarthome() -> Source:

@@ -24,11 +24,11 @@ from typing import Any
 from sugar.config import read_yaml
 from sugar.errors import InputError
 from sugar.evaluation.report import markdown_table
-from sugar.experiments.ablation_summary import table_markdown
-from sugar.experiments.ablation_table import SCORES
-from sugar.experiments.seeds import MEASURES, SHARED_FIELDS, percent, read_alike, spread
-from sugar.experiments.zero_shot import TRANSDUCTIVE
 from sugar.files import write_text
+from sugar.workflows.ablation_summary import table_markdown
+from sugar.workflows.ablation_table import SCORES
+from sugar.workflows.aggregate import MEASURES, SHARED_FIELDS, percent, read_alike, spread
+from sugar.workflows.zero_shot import TRANSDUCTIVE
 
 DOCS = Path(__file__).parents[1] / "docs"
 MACHINE = ("time", "commit", "python", "packages", "cpu", "cores", "threads", "gpus", "llm")
@@ -59,16 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if given.command == "take":
             asked = given.column or given.row or []
-            labelled = {label: [Path(p) for p in paths] for label, *paths in asked}
-            if len(labelled) < len(asked):
+            labeled = {label: [Path(p) for p in paths] for label, *paths in asked}
+            if len(labeled) < len(asked):
                 raise InputError("a label twice: give each column or row a label of its own")
-            if bool(labelled) == bool(given.reports):
+            if bool(labeled) == bool(given.reports):
                 raise InputError("reports: give them after the name, or behind --column or --row, each with a label")
-            if not labelled and not _is_report(given.reports[0]):
+            if not labeled and not _is_report(given.reports[0]):
                 taken = take_file(given.reports)
             else:
                 kind = "columns" if given.column else "rows" if given.row else "scores"
-                taken = take(kind, labelled or {"": given.reports}, own_data=given.own_data, runs=given.runs)
+                taken = take(kind, labeled or {"": given.reports}, own_data=given.own_data, runs=given.runs)
             write_text(given.docs / "results" / "data" / f"{given.name}.json", to_json(taken))
         else:
             write_text(given.docs / "results.md", render(given.docs))
@@ -168,7 +168,7 @@ def render(docs: Path) -> str:
 
 
 def table(taken: Json, measure: str = "top1") -> str:
-    """Markdown of one data file; of ``rows`` one measure of `zero_shot`, such as ``generalised.harmonic``."""
+    """Markdown of one data file; of ``rows`` one measure of `zero_shot`, such as ``generalized.harmonic``."""
     if taken["kind"] == "ablation":
         return table_markdown(taken["content"]).split("\n", 2)[2]  # the template has headings of its own
     if taken["kind"] == "figures":  # a benchmark that has drawn its own

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 from unseen import Unseen
 
-from sugar.models.prompts import CHOOSE, TOP_FIVE, label_text
+from sugar.models.llm.prompts import CHOOSE, TOP_FIVE, label_text
 
 HELD_OUT = Path(__file__).with_name("held_out.json")
 VOCABULARY = 4096
@@ -79,7 +79,7 @@ def train_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
 
 
 class Encoder:
-    """Token ids of texts, and of tasks exactly as `sugar.models.prompts.PromptEncoder` cuts them."""
+    """Token ids of texts, and of tasks exactly as `sugar.models.llm.prompts.PromptEncoder` cuts them."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer

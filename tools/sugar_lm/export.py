@@ -1,6 +1,6 @@
 """Write a checkpoint of `train.py` as a Hugging Face folder: float16 weights, tokenizer, model card.
 
-python tools/sugar_lm/export.py --work FOLDER [--to src/sugar/models/weights/sugar-lm]
+python tools/sugar_lm/export.py --work FOLDER [--to src/sugar/models/llm/shipped/sugar-lm]
 """
 
 import argparse
@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from sugar.files import atomic_folder
 
 HERE = Path(__file__).parent
-WEIGHTS = HERE.parents[1] / "src" / "sugar" / "models" / "weights" / "sugar-lm"
+WEIGHTS = HERE.parents[1] / "src" / "sugar" / "models" / "llm" / "shipped" / "sugar-lm"
 
 
 def main() -> None:

@@ -63,13 +63,13 @@ def read_model(path: Path) -> LlamaForCausalLM:
 
 
 def _half_rotation(weight: Tensor, heads: int) -> Tensor:
-    """llama2.c rotates neighbouring channels, transformers channels half a head apart."""
+    """llama2.c rotates neighboring channels, transformers channels half a head apart."""
     layers, rows, width = weight.shape
     return weight.view(layers, heads, rows // heads // 2, 2, width).transpose(2, 3).reshape(layers, rows, width)
 
 
 class Tokenizer:
-    """The byte-pair encoder of llama2.c: always merges the neighbours of the highest score."""
+    """The byte-pair encoder of llama2.c: always merges the neighbors of the highest score."""
 
     def __init__(self, path: Path) -> None:
         data = path.read_bytes()

@@ -25,10 +25,10 @@ from export import WEIGHTS
 from tasks import Item, Task, TaskMaker, caption_items, is_action, sentence, synset_items
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
-from unseen import Unseen, normalise
+from unseen import Unseen, normalize
 
-from sugar.models.prompts import CHOOSE, label_text
-from sugar.models.trie import TokenTrie
+from sugar.models.llm.prompts import CHOOSE, label_text
+from sugar.models.llm.trie import TokenTrie
 
 SEED = 20261123
 CANDIDATES = 10
@@ -123,8 +123,8 @@ def overlap_accuracy(tasks: Sequence[Task]) -> float:
     """Choosing the name that shares most word stems with the text; ties count as a fair draw."""
     total = 0.0
     for task in tasks:
-        words = set(normalise(task.text))
-        shared = {name: len(words & set(normalise(name))) for name in task.candidates}
+        words = set(normalize(task.text))
+        shared = {name: len(words & set(normalize(name))) for name in task.candidates}
         best = max(shared.values())
         ties = [name for name, count in shared.items() if count == best]
         total += (task.name in ties) / len(ties)

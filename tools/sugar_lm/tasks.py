@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from corpora import Synset
-from unseen import Unseen, normalise, stem
+from unseen import Unseen, normalize, stem
 
 _DOING = re.compile(
     r"^(?:an?|the|two|three|some|several|many|one|his|her)? ?(?:[a-z]+ ){1,4}?(?:is|are|was|were) ([a-z]+ing)\b(.*)$"
@@ -138,7 +138,7 @@ class TaskMaker:
         self._groups: dict[str, list[Item]] = {}
         for item in items:
             self._groups.setdefault(item.group, []).append(item)
-        self._stems = {item.name: frozenset(normalise(item.name)) or frozenset({stem(item.name)}) for item in items}
+        self._stems = {item.name: frozenset(normalize(item.name)) or frozenset({stem(item.name)}) for item in items}
         self._rng = random.Random(seed)
 
     def draw(self, size: int, *, hard: bool = True) -> Task:

@@ -45,7 +45,7 @@ def make_model(vocabulary: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def make_optimisers(model: LlamaForCausalLM, kind: str) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: LlamaForCausalLM, kind: str) -> list[torch.optim.Optimizer]:
     """Muon for the matrices between embeddings and head, AdamW for the rest; or AdamW for all."""
     inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     rest = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, default=None, help="checkpoints and curve; default: --work/run")
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--decay", type=float, default=0.25, help="share of the tokens over which the rate falls")
-    parser.add_argument("--optimiser", choices=("muon", "adamw"), default="muon")
+    parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--drill-from", type=int, default=1085, help="the first step of the drill")
     parser.add_argument("--drill-steps", type=int, default=0)
     parser.add_argument("--save-minutes", type=float, default=3.0)
@@ -130,8 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(SEED)
     vocabulary = json.loads((args.work / "build.json").read_text())["vocabulary"]
     model = make_model(vocabulary)
-    optimisers = make_optimisers(model, args.optimiser)
-    full = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    optimizers = make_optimizers(model, args.optimizer)
+    full = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
     drill = Rows(args.work / "drill.npz", SEED) if args.drill_steps else None
     rows = Schedule(Rows(args.work / "rows.npz", SEED), drill, args.drill_from, args.drill_steps)
     steps = math.ceil(args.tokens / STEP_TOKENS)
@@ -140,13 +140,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
-        for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
-            optimiser.load_state_dict(state)
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         step, seconds = saved["step"], saved["seconds"]
 
     def save() -> None:
-        states = [optimiser.state_dict() for optimiser in optimisers]
-        content = {"model": model.state_dict(), "optimisers": states, "step": step, "seconds": seconds}
+        states = [optimizer.state_dict() for optimizer in optimizers]
+        content = {"model": model.state_dict(), "optimizers": states, "step": step, "seconds": seconds}
         torch.save(content, checkpoint.with_suffix(".new"))
         os.replace(checkpoint.with_suffix(".new"), checkpoint)
 
@@ -162,11 +162,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             share = rate(step, steps, args.decay)
-            for optimiser, rates in zip(optimisers, full, strict=True):
-                for group, value in zip(optimiser.param_groups, rates, strict=True):
+            for optimizer, rates in zip(optimizers, full, strict=True):
+                for group, value in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = value * share
-                optimiser.step()
-                optimiser.zero_grad()
+                optimizer.step()
+                optimizer.zero_grad()
             step += 1
             seconds += time.monotonic() - started
             started = time.monotonic()

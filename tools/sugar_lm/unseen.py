@@ -27,7 +27,7 @@ _IRREGULAR = {
 }  # fmt: skip
 
 
-def normalise(name: str) -> tuple[str, ...]:
+def normalize(name: str) -> tuple[str, ...]:
     """The words of ``name`` as crude stems: lower case, no articles, no endings (-s, -ed, -ing, doubled letters)."""
     words = re.findall(r"[a-z0-9']+", name.lower())
     return tuple(stem(word) for word in words if word not in _IGNORED)
@@ -46,10 +46,10 @@ def stem(word: str) -> str:
 
 
 class Unseen:
-    """The blocked names, normalised."""
+    """The blocked names, normalized."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = {stems for stems in map(normalise, names) if stems}
+        self._names = {stems for stems in map(normalize, names) if stems}
         # By the first word, so that a look-up does not read them all.
         self._longer: dict[str, list[tuple[str, ...]]] = {}
         for stems in self._names:
@@ -63,7 +63,7 @@ class Unseen:
         return cls(line for line in lines if line and not line.startswith("#"))
 
     def __contains__(self, name: str) -> bool:
-        stems = normalise(name)
+        stems = normalize(name)
         return stems in self._names or any(
             stems[start : start + len(blocked)] == blocked
             for start, word in enumerate(stems)

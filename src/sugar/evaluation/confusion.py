@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sugar.knowledge.facts.grammar import of_two, parse, say
+from sugar.facts.grammar import of_two, parse, say
 from sugar.knowledge.pack import ClassKnowledge, KnowledgePack
 from sugar.knowledge.quality.checks import split_words
 
@@ -81,7 +81,7 @@ def explain_pair(texts: ClassTexts, classes: Sequence[str], true: int, predicted
     """What the texts of two classes share and what only one of them says; None where either has no texts.
 
     ``similarity`` holds, by kind of text, the cosine of the two and at which place the predicted class stands among
-    the true one's neighbours, 1 the nearest.
+    the true one's neighbors, 1 the nearest.
     """
     a, b = classes[true], classes[predicted]
     if a not in texts.words or b not in texts.words:

@@ -4,14 +4,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sugar.datasets.batches import ClipBatch
-from sugar.datasets.store import Store
-from sugar.datasets.views import View, view_joints
+from sugar.datasets.store.store import Store
 from sugar.evaluation.embedding_map import FeatureSpace
-from sugar.evaluation.recognize import in_batches
-from sugar.models.alignment import masked_mean
+from sugar.evaluation.score_clips import in_batches
 from sugar.models.encoders.build import build_encoder
+from sugar.models.heads.alignment import masked_mean
 from sugar.models.sugar import Sugar
+from sugar.transforms.batches import ClipBatch
+from sugar.transforms.views import View, view_joints
 
 STAGE_ONE = "stage 1"
 

@@ -78,7 +78,7 @@ def check_labels(labels: ArrayLike, num_clips: int, num_classes: int) -> NDArray
         row = int(outside[0])
         raise InputError(
             f"label {int(array[row])} of clip {row} is outside 0..{num_classes - 1}: "
-            "evaluate labelled clips of the listed classes only"
+            "evaluate labeled clips of the listed classes only"
         )
     return array.astype(np.int64)
 
@@ -172,9 +172,9 @@ def expected_calibration_error(table: list[ReliabilityBin]) -> float:
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927): sound near 0 and 1, where the normal one leaves [0, 1]."""
     share, z2 = successes / n, NORMAL_95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    center = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = NORMAL_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def mean_class_interval(confusion: NDArray[np.int64], *, seed: int = 0) -> tuple[float, float]:

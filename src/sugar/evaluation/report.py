@@ -1,4 +1,4 @@
-"""The report of one evaluation: report.json (every figure), report.html (a page), probabilities.npz."""
+"""The figures of one evaluation: what report.json holds."""
 
 import json
 import re
@@ -9,12 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from rich.table import Table
 
 from sugar.errors import InputError
-from sugar.evaluation.animation import Animation
 from sugar.evaluation.confusion import ClassTexts, worst_pairs
-from sugar.evaluation.describe import DescriptionMetrics
+from sugar.evaluation.descriptions import DescriptionMetrics
 from sugar.evaluation.metrics import (
     Metrics,
     ReliabilityBin,
@@ -28,8 +26,6 @@ from sugar.evaluation.metrics import (
     reliability,
     wilson_interval,
 )
-from sugar.evaluation.report_page import render_page
-from sugar.files import atomic_write, write_text
 
 FORMAT_VERSION = 1
 
@@ -82,7 +78,6 @@ class EvaluationResult:
     texts: ClassTexts | None = None
     representation: Mapping[str, Any] | None = None
     zero_shot: Mapping[str, Any] | None = None
-    animations: Sequence[Animation] = ()
 
     def scores(self) -> dict[str, Any]:
         """What ``sugar eval --json`` prints: ``{"n": N, "scores": {scorer: metrics}}``."""
@@ -143,7 +138,6 @@ def evaluate(
     texts: ClassTexts | None = None,
     representation: Mapping[str, Any] | None = None,
     zero_shot: Mapping[str, Any] | None = None,
-    animations: Sequence[Animation] = (),
 ) -> EvaluationResult:
     """Measure scorers side by side on the same clips.
 
@@ -151,7 +145,7 @@ def evaluate(
         probabilities: [N, K] by scorer (``text``, ``llm``, ``fused``, ``fc``, ...).
         labels: [N] class indices.
         classes: K names.
-        seed: of the training run; `sugar.experiments.seeds` tells reports apart by it.
+        seed: of the training run; `sugar.workflows.aggregate` tells reports apart by it.
         run: what was evaluated (folder, config, LLM and its hashes); shown as it is, must fit into JSON.
         environment: versions and hardware, likewise.
         fusion: weights and temperatures, as `Fusion.to_json` has them.
@@ -160,7 +154,6 @@ def evaluate(
         representation: what `sugar.evaluation.embedding_map.representation` made.
         zero_shot: figures of classes that never trained: ``scores`` by scorer, nested shares and intervals, and any
             facts beside them (``candidates``, ``chance``, ...).
-        animations: of the clips of ``descriptions``, in their order; they go into the page alone.
 
     Raises:
         InputError: no scorer, sizes that do not fit, or what `compute_metrics` refuses.
@@ -204,34 +197,10 @@ def evaluate(
         texts=texts,
         representation=representation,
         zero_shot=zero_shot,
-        animations=animations,
     )
 
 
-def write_report(result: EvaluationResult, folder: Path) -> dict[str, Any]:
-    """Write report.json, report.html and probabilities.npz; returns the content of report.json.
-
-    The page is made from that content, and the animations, alone. ``probabilities.npz`` (labels, clip_ids, classes
-    and one [N, K] table per scorer, no pickle) lets later runs be compared clip by clip.
-    """
-    folder = Path(folder)
-    report = result.to_dict()
-    text = _to_json(report)
-    tables: dict[str, Any] = {f"score_{n}": s.probabilities.astype(np.float32) for n, s in result.scorers.items()}
-    with atomic_write(folder / "probabilities.npz") as path:
-        np.savez_compressed(
-            path,
-            labels=result.labels,
-            clip_ids=np.array(result.clip_ids, dtype=np.str_),
-            classes=np.array(result.classes, dtype=np.str_),
-            **tables,
-        )
-    write_text(folder / "report.json", text + "\n")
-    write_text(folder / "report.html", render_page(json.loads(text), result.animations))
-    return report
-
-
-def _to_json(report: Mapping[str, Any]) -> str:
+def report_json(report: Mapping[str, Any]) -> str:
     """Indented, but lists of numbers on one line each."""
     text = json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False)
     # A bracket before a line break is never inside a string, where breaks are escaped.
@@ -262,17 +231,6 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def scores_table(report: Mapping[str, Any]) -> Table:
-    """The scorers side by side, for the terminal."""
-    table = Table(title=f"{report['protocol']}, {report['split']}, n = {report['n']} (%, with 95 % intervals)")
-    table.add_column("scorer")
-    for heading in ("top-1", "interval", "top-5", "mean class", "interval", "ECE"):
-        table.add_column(heading, justify="right")
-    for name, m in report["scores"].items():
-        table.add_row(name, *_cells(m))
-    return table
-
-
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table, first column to the left and the others to the right; pipes in cells are escaped."""
 
@@ -281,20 +239,6 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) ->
 
     rule = ["---", *["---:"] * (len(headings) - 1)]
     return "\n".join([line(headings), line(rule), *(line(r) for r in rows)]) + "\n"
-
-
-def _cells(m: Mapping[str, Any]) -> list[str]:
-    def interval(pair: Sequence[float]) -> str:
-        return f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f}"
-
-    return [
-        f"{100 * m['top1']:.1f}",
-        interval(m["top1_interval"]),
-        f"{100 * m['top5']:.1f}",
-        f"{100 * m['mean_class']:.1f}",
-        interval(m["mean_class_interval"]),
-        f"{100 * m['ece']:.1f}",
-    ]
 
 
 def _details(scorer: ScorerResult, classes: Sequence[str], texts: ClassTexts | None) -> dict[str, Any]:

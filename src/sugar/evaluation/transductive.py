@@ -1,8 +1,8 @@
-"""Transductive zero-shot recognition: all unlabelled test clips are looked at together.
+"""Transductive zero-shot recognition: all unlabeled test clips are looked at together.
 
-Off by default and reported apart, since it is not comparable with a recogniser that sees one clip at a time: it knows
+Off by default and reported apart, since it is not comparable with a recognizer that sees one clip at a time: it knows
 which clips are tried, and gains where they fall into groups. Off-the-shelf label spreading (Zhou et al., NIPS 2003), as
-transductive zero-shot learning has used it (Fu et al., TPAMI 2015), with the recogniser's probabilities as seeds.
+transductive zero-shot learning has used it (Fu et al., TPAMI 2015), with the recognizer's probabilities as seeds.
 """
 
 import numpy as np
@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 Table = npt.NDArray[np.float64]
 
-NEIGHBOURS = 10
+NEIGHBORS = 10
 WEIGHT = 0.5
-"""How much a clip listens to its neighbours; the rest to what the recogniser says of itself."""
+"""How much a clip listens to its neighbors; the rest to what the recognizer says of itself."""
 
 
 def spread_labels(probabilities: Table, features: Table) -> Table:
     """Probabilities ``[N, K]`` after each clip has listened to those like it: ``(1 - a) (I - a S)^-1 P``.
 
-    S is the normalised graph of mutual cosine similarities to the `NEIGHBOURS` nearest clips.
+    S is the normalized graph of mutual cosine similarities to the `NEIGHBORS` nearest clips.
 
     Args:
         probabilities: P ``[N, K]``.
@@ -28,7 +28,7 @@ def spread_labels(probabilities: Table, features: Table) -> Table:
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     similarity = directions @ directions.T
     np.fill_diagonal(similarity, -np.inf)
-    count = min(NEIGHBOURS, len(similarity) - 1)
+    count = min(NEIGHBORS, len(similarity) - 1)
     if count < 1:
         return probabilities
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :count]

@@ -1,4 +1,4 @@
-"""Recognise clips from files: what `sugar predict` does."""
+"""Recognize clips from files: what `sugar predict` does."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -76,7 +76,7 @@ def predict(
     *,
     batch_size: int = 32,
 ) -> Iterator[Recognition]:
-    """Recognise clips as they come, in batches, in constant memory."""
+    """Recognize clips as they come, in batches, in constant memory."""
     waiting = iter(clips)
     while batch := list(islice(waiting, batch_size)):
         yield from model.recognize_all(batch, candidates, pack)

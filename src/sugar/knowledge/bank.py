@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from sugar.datasets.manifest import check_text
+from sugar.datasets.store.manifest import check_text
 from sugar.errors import InputError
 from sugar.files import atomic_folder
 from sugar.knowledge.cache import EmbeddingCache

@@ -19,7 +19,7 @@ FORMAT = 1
 BODY_PARTS = ("head", "hand", "arm", "hip", "leg", "foot")
 
 _PACK_KEYS = ("format", "name", "version", "language", "provenance", "classes")
-_PROVENANCE_KEYS = ("author", "method", "date", "licence")
+_PROVENANCE_KEYS = ("author", "method", "date", "license")
 # The C parser reads a pack of 120 classes in a tenth of the time; it is not in every build of PyYAML.
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT_FIELDS = ("motion", "visual", "descriptions")
@@ -27,12 +27,12 @@ _TEXT_FIELDS = ("motion", "visual", "descriptions")
 
 @dataclass(frozen=True)
 class Provenance:
-    """Who wrote the texts, how, when, and under which licence they may be used."""
+    """Who wrote the texts, how, when, and under which license they may be used."""
 
     author: str
     method: str
     date: str
-    licence: str
+    license: str
 
 
 @dataclass(frozen=True)
@@ -174,10 +174,10 @@ def _parse_yaml(text: str, where: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{where}:{at} is not valid YAML ({error.problem}); mend it there") from error
+        raise InputError(f"{where}:{at} is not valid YAML ({error.problem}); fix it there") from error
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{where}: is not valid YAML ({reason}); mend it") from error
+        raise InputError(f"{where}: is not valid YAML ({reason}); fix it") from error
     except RecursionError as error:
         raise InputError(f"{where}: is nested too deeply for a knowledge pack; flatten it") from error
 

@@ -46,7 +46,7 @@ def _lines(pack: KnowledgePack) -> Iterator[str]:
     yield from _entry("  author: ", pack.provenance.author, indent=4)
     yield from _entry("  method: ", pack.provenance.method, indent=4)
     yield f"  date: {_in_quotes(pack.provenance.date)}"
-    yield from _entry("  licence: ", pack.provenance.licence, indent=4)
+    yield from _entry("  license: ", pack.provenance.license, indent=4)
     yield ""
     yield "classes:"
     for number, entry in enumerate(pack.classes):

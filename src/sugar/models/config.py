@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 
 from sugar.config import at_least
-from sugar.datasets.batches import PreprocessConfig
-from sugar.datasets.views import View
 from sugar.errors import InputError
 from sugar.knowledge.embed import TextEncoderConfig
-from sugar.models.alignment import AlignmentConfig
-from sugar.models.bridges import BridgeConfig
 from sugar.models.encoders.build import EncoderConfig
-from sugar.models.fusion import UnseenWeights
-from sugar.models.llm_weights import LanguageConfig
-from sugar.models.motion import MotionConfig
+from sugar.models.heads.alignment import AlignmentConfig
+from sugar.models.heads.motion import MotionConfig
+from sugar.models.llm.weights import LanguageConfig
+from sugar.models.projectors.projectors import ProjectorConfig
+from sugar.models.scorers.fusion import UnseenWeights
+from sugar.transforms.batches import PreprocessConfig
+from sugar.transforms.views import View
 
 
 @dataclass
@@ -33,12 +33,12 @@ class ModelConfig:
     """Stage 1's contrast."""
     motion: MotionConfig = field(default_factory=MotionConfig)
     """The motion head and its sentences."""
-    bridge: BridgeConfig = field(default_factory=BridgeConfig)
+    projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     """From encoder tokens to LLM tokens."""
     language: LanguageConfig = field(default_factory=LanguageConfig)
-    """The LLM; no name: the model recognises without one."""
-    soft_words: bool = False
-    """The LLM also reads the candidates' names, blended by what the other scorers make of the clip (`SoftWords`):
+    """The LLM; no name: the model recognizes without one."""
+    soft_label_tokens: bool = False
+    """The LLM also reads the candidates' names, blended by what the other scorers make of the clip (`SoftLabelTokens`):
     without them it cannot name actions that were never trained."""
     unseen_weights: UnseenWeights = field(default_factory=UnseenWeights)
     """How the scorers are weighed for classes that were never trained."""

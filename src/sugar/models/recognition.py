@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sugar.knowledge.facts.faithfulness import CheckedClaim, check_claims
-from sugar.knowledge.facts.kinematics import measure
-from sugar.knowledge.facts.own_sentences import own_text
+from sugar.facts.description_check import CheckedClaim, check_claims
+from sugar.facts.measure import measure
+from sugar.knowledge.fact_captions import fact_caption
 from sugar.skeleton.clip import SkeletonClip
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was recognised in one clip."""
+    """What was recognized in one clip."""
 
     clip_id: str
     label: str
@@ -43,4 +43,4 @@ class Recognition:
         ranked = sorted(scores["fused"].items(), key=lambda pair: -pair[1])
         claims = check_claims(description, facts)
         best = names[int(probabilities["fused"].argmax())]
-        return cls(clip.clip_id, best, ranked, scores, description, own_text(facts), claims)
+        return cls(clip.clip_id, best, ranked, scores, description, fact_caption(facts), claims)

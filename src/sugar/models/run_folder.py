@@ -13,13 +13,13 @@ from sugar.config import parse_config, read_yaml, section
 from sugar.errors import InputError
 from sugar.files import atomic_write, write_text
 from sugar.models.config import ModelConfig
-from sugar.models.language import LanguageModel
-from sugar.models.motion import MotionReference
+from sugar.models.heads.motion import MotionReference
+from sugar.models.llm.model import LanguageModel
 from sugar.skeleton.layout import JointLayout
 
 CLASSES_FILE = "classes.json"
 REFERENCE_FILE = "motion_reference.safetensors"
-WORDS_FILE = "soft_words.safetensors"
+WORDS_FILE = "soft_label_tokens.safetensors"
 RUN_FORMAT = 1
 """Raise it whenever folders that were written before can no longer be read."""
 

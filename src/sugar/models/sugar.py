@@ -12,24 +12,22 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from sugar.datasets.batches import ClipBatch, batch_clips
-from sugar.datasets.views import View, view_joints
 from sugar.errors import InputError
 from sugar.files import write_text
 from sugar.knowledge.bank import TextBank
-from sugar.knowledge.facts.claim_space import ClaimEncoder
-from sugar.knowledge.facts.own_sentences import measure_clips
+from sugar.knowledge.claim_space import ClaimEncoder
+from sugar.knowledge.fact_captions import measure_clips
 from sugar.knowledge.pack import KnowledgePack
-from sugar.models.alignment import KnowledgeAlignment
-from sugar.models.baseline import LinearBaseline, candidate_log_probabilities
-from sugar.models.bridges import Bridge
 from sugar.models.candidates import Candidates, check_question, open_vocabulary, subset
 from sugar.models.config import ModelConfig
 from sugar.models.encoders.build import build_encoder
-from sugar.models.fusion import Fusion
-from sugar.models.generalised import fuse_sides
-from sugar.models.language import LanguageModel
-from sugar.models.motion import MotionHead, MotionReference, UnseenMotion
+from sugar.models.heads.alignment import KnowledgeAlignment
+from sugar.models.heads.baseline import LinearBaseline, candidate_log_probabilities
+from sugar.models.heads.motion import MotionHead, MotionReference, UnseenMotion
+from sugar.models.llm.fact_hints import verbalize_facts
+from sugar.models.llm.model import LanguageModel
+from sugar.models.llm.soft_label_tokens import LabelEmbeddings, SoftLabelTokens
+from sugar.models.projectors.projectors import Projector
 from sugar.models.recognition import Recognition
 from sugar.models.run_folder import (
     REFERENCE_FILE,
@@ -44,21 +42,23 @@ from sugar.models.run_folder import (
     verify_base,
     write_description,
 )
-from sugar.models.soft_words import NameWords, SoftWords
-from sugar.models.told import tell_claims
+from sugar.models.scorers.calibrated_stacking import fuse_sides
+from sugar.models.scorers.fusion import Fusion
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layout import JointLayout
+from sugar.transforms.batches import ClipBatch, batch_clips
+from sugar.transforms.views import View, view_joints
 
 SCORERS = ("fc", "text", "motion", "llm")
 FUSED_SCORERS = ("text", "motion", "llm")
-HEARD = ("text", "motion")
-"""What the LLM hears of in soft words."""
+PROMPT_SCORERS = ("text", "motion")
+"""What the LLM hears of in soft label tokens."""
 
 _Head = TypeVar("_Head", bound=KnowledgeAlignment)
 
 
 class Sugar(nn.Module):
-    """Encoder, alignment, motion head, bridge, LLM and linear baseline, as far as training has come.
+    """Encoder, alignment, motion head, projector, LLM and linear baseline, as far as training has come.
 
     Args:
         classes: names of the training classes, in label order.
@@ -83,9 +83,9 @@ class Sugar(nn.Module):
         self.motion = self._projection(MotionHead, motion_bank) if motion_bank is not None else None
         self.reference: MotionReference | None = None
         self.baseline: LinearBaseline | None = None
-        self.bridge: Bridge | None = None
+        self.projector: Projector | None = None
         self.language: LanguageModel | None = None
-        self.words: SoftWords | None = None
+        self.words: SoftLabelTokens | None = None
         self.fusion: Fusion | None = None
         self._unseen_motion: dict[tuple[tuple[str, ...], tuple[str, ...]], UnseenMotion] = {}
         self._candidates: dict[tuple[tuple[str, ...], KnowledgePack | None], Candidates] = {}
@@ -106,13 +106,15 @@ class Sugar(nn.Module):
         )
         return self.baseline
 
-    def add_language(self) -> tuple[Bridge, LanguageModel]:
-        """Load the LLM that the config names and give the model a fresh bridge to it."""
+    def add_language(self) -> tuple[Projector, LanguageModel]:
+        """Load the LLM that the config names and give the model a fresh projector to it."""
         self.language = LanguageModel.load(self.config.language)
-        self.bridge = self.config.bridge.build(in_channels=self.encoder.out_channels, out_channels=self.language.width)
-        if self.config.soft_words:
-            self.words = SoftWords(self.language.width)
-        return self.bridge, self.language
+        self.projector = self.config.projector.build(
+            in_channels=self.encoder.out_channels, out_channels=self.language.width
+        )
+        if self.config.soft_label_tokens:
+            self.words = SoftLabelTokens(self.language.width)
+        return self.projector, self.language
 
     @property
     def device(self) -> torch.device:
@@ -183,18 +185,23 @@ class Sugar(nn.Module):
             return scores
         tokens, mask = self.encoder(joints, batch.persons, frames)
         asks_llm = "llm" in scorers and self.language is not None
-        asked = HEARD if asks_llm and self.words is not None else scorers
-        scores |= self._heard(tokens, mask, candidates, measured, asked)
+        asked = PROMPT_SCORERS if asks_llm and self.words is not None else scorers
+        scores |= self._prompt_scores(tokens, mask, candidates, measured, asked)
         if asks_llm and self.language is not None:
             action, action_mask = self._action_tokens(tokens, mask, candidates, scores)
-            told = self.tell(tokens, mask, batch.persons)
-            scores["llm"] = self.language.score(action, candidates.names, action_mask, told=told)
+            fact_hints = self.tell(tokens, mask, batch.persons)
+            scores["llm"] = self.language.score(action, candidates.names, action_mask, fact_hints=fact_hints)
         return scores
 
-    def _heard(
-        self, tokens: Tensor, mask: Tensor, candidates: Candidates, measured: Tensor | None, of: Sequence[str] = HEARD
+    def _prompt_scores(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        candidates: Candidates,
+        measured: Tensor | None,
+        of: Sequence[str] = PROMPT_SCORERS,
     ) -> dict[str, Tensor]:
-        """Log-probabilities ``[B, K]`` of encoded clips by those of `HEARD` that are asked for."""
+        """Log-probabilities ``[B, K]`` of encoded clips by those of `PROMPT_SCORERS` that are asked for."""
         scores = {}
         if "text" in of:
             scores["text"] = self.alignment.log_probabilities(tokens, mask, candidates.texts)
@@ -208,27 +215,29 @@ class Sugar(nn.Module):
         """What stands for a clip in the LLM's prompt ``[B, Q, H]``, and its mask ``[B, Q]``.
 
         Args:
-            scores: of `HEARD`, by which the soft words go.
+            scores: of `PROMPT_SCORERS`, by which the soft label tokens go.
         """
-        if self.bridge is None or self.language is None:
-            raise ValueError("no bridge, no LLM")
-        action, action_mask = self.bridge(tokens, mask), self.bridge.output_mask(mask)
+        if self.projector is None or self.language is None:
+            raise ValueError("no projector, no LLM")
+        action, action_mask = self.projector(tokens, mask), self.projector.output_mask(mask)
         if self.words is None:
             return action, action_mask
-        if not self.trained_on(candidates):  # the bridge was learned by other actions, and would name one of them
+        if not self.trained_on(candidates):  # the projector was learned by other actions, and would name one of them
             action_mask = torch.zeros_like(action_mask)
-        words, word_mask = self.words(self.fuse(scores, candidates), NameWords.of(candidates.names, self.language))
+        words, word_mask = self.words(
+            self.fuse(scores, candidates), LabelEmbeddings.of(candidates.names, self.language)
+        )
         return torch.cat([action, words], dim=1), torch.cat([action_mask, word_mask], dim=1)
 
-    def belief(self, tokens: Tensor, mask: Tensor) -> Tensor:
+    def class_probabilities(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Probabilities ``[B, classes]`` of the training classes by all but the LLM, of encoded clips."""
         trained = self.trained.to(self.device)
-        return self.fuse(self._heard(tokens, mask, trained, None), trained)
+        return self.fuse(self._prompt_scores(tokens, mask, trained, None), trained)
 
     def _motion_scores(
         self, motion: MotionHead, tokens: Tensor, mask: Tensor, candidates: Candidates, measured: Tensor | None
     ) -> Tensor:
-        """The head's posterior over training classes; what they know of claims is in it, learned from own sentences."""
+        """The head's posterior over training classes; what they know of claims is in it, learned from fact captions."""
         bank = candidates.motion
         if bank is None or self.reference is None:
             raise ValueError("the motion score needs motion sentences and reference clips")
@@ -257,28 +266,28 @@ class Sugar(nn.Module):
     def describe(
         self, batch: ClipBatch, candidates: Candidates, labels: Sequence[str] | None, measured: Tensor | None = None
     ) -> list[str]:
-        """What the LLM says of each clip after its recognised label; empty texts without an LLM.
+        """What the LLM says of each clip after its recognized label; empty texts without an LLM.
 
         Args:
-            labels: the recognised names; None: the LLM answers freely, ``{label}. {description}``.
+            labels: the recognized names; None: the LLM answers freely, ``{label}. {description}``.
             measured: as for `score`.
         """
-        if self.language is None or self.bridge is None:
+        if self.language is None or self.projector is None:
             return [""] * len(batch)
         joints, frames = view_joints(batch, self.layout, self.config.views[0], self.config.frames)
         tokens, mask = self.encoder(joints, batch.persons, frames)
-        scores = self._heard(tokens, mask, candidates, measured) if self.words is not None else {}
+        scores = self._prompt_scores(tokens, mask, candidates, measured) if self.words is not None else {}
         action, action_mask = self._action_tokens(tokens, mask, candidates, scores)
-        told, names = self.tell(tokens, mask, batch.persons), candidates.names
+        fact_hints, names = self.tell(tokens, mask, batch.persons), candidates.names
         if labels is None:
-            return self.language.generate(action, names, action_mask=action_mask, told=told)
-        return self.language.describe(action, names, labels, action_mask=action_mask, told=told)
+            return self.language.generate(action, names, action_mask=action_mask, fact_hints=fact_hints)
+        return self.language.describe(action, names, labels, action_mask=action_mask, fact_hints=fact_hints)
 
     def tell(self, tokens: Tensor, mask: Tensor, persons: Tensor) -> Sequence[str] | None:
-        """What the LLM is told of encoded clips in words (`tell_claims`); None without a motion head."""
-        if self.motion is None or self.reference is None or not self.config.language.told:
+        """What the LLM is fact_hints of encoded clips in words (`verbalize_facts`); None without a motion head."""
+        if self.motion is None or self.reference is None or not self.config.language.fact_hints:
             return None
-        return tell_claims(self.motion, self.reference, tokens, mask, persons)
+        return verbalize_facts(self.motion, self.reference, tokens, mask, persons)
 
     def recognize_all(
         self,
@@ -286,7 +295,7 @@ class Sugar(nn.Module):
         candidates: Iterable[str] | None = None,
         pack: KnowledgePack | None = None,
     ) -> list[Recognition]:
-        """Recognise and describe clips together; see `recognize`."""
+        """Recognize and describe clips together; see `recognize`."""
         clips, given = check_question(clips, candidates, pack)
         chosen = self.candidates(self.classes if given is None else given, pack)
         if not clips:
@@ -307,7 +316,7 @@ class Sugar(nn.Module):
     def recognize(
         self, clip: SkeletonClip, candidates: Iterable[str] | None = None, pack: KnowledgePack | None = None
     ) -> Recognition:
-        """Recognise and describe one clip.
+        """Recognize and describe one clip.
 
         Args:
             candidates: names to choose from, training classes or not; None: the training classes.
@@ -336,8 +345,8 @@ class Sugar(nn.Module):
             save_tensors(self.reference.tensors(), folder / REFERENCE_FILE)
         if self.baseline is not None:
             save_module(self.baseline, folder / "baseline.safetensors")
-        if self.bridge is not None and self.language is not None:
-            save_module(self.bridge, folder / "bridge.safetensors")
+        if self.projector is not None and self.language is not None:
+            save_module(self.projector, folder / "projector.safetensors")
             if self.words is not None:
                 save_module(self.words, folder / WORDS_FILE)
             if self.config.language.lora:
@@ -365,7 +374,7 @@ class Sugar(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path, *, llm: str | None = None) -> "Sugar":
-        """Load a run folder, ready to recognise.
+        """Load a run folder, ready to recognize.
 
         Args:
             llm: the folder or id of the LLM where it is not where the run's config says.
@@ -388,8 +397,8 @@ class Sugar(nn.Module):
         if "baseline" in described.parts and model.baseline is None:
             raise InputError(f"{folder / 'baseline.safetensors'}: missing from the run folder; restore the file")
         if "language" in described.parts:
-            bridge, language = model.add_language()
-            load_module(bridge, folder / "bridge.safetensors")
+            projector, language = model.add_language()
+            load_module(projector, folder / "projector.safetensors")
             if model.words is not None:
                 load_module(model.words, folder / WORDS_FILE)
             if config.language.lora:

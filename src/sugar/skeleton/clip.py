@@ -21,7 +21,7 @@ class SkeletonClip:
     """A clip of skeletons. Immutable: its arrays cannot be written to.
 
     Args:
-        joints: ``[T, M, V, C]``: frames, persons, joints, coordinates (3 in metres or 2 in pixels).
+        joints: ``[T, M, V, C]``: frames, persons, joints, coordinates (3 in meters or 2 in pixels).
             A joint with all coordinates zero was not measured; a person of such joints is absent.
         layout: the joint layout; the name of a built-in one is turned into it.
         fps: frames a second, at most 1000.

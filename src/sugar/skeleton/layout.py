@@ -32,7 +32,7 @@ class JointLayout:
         root: the joint that has no parent.
         parts: joints of each of the six parts head, hand, arm, hip, leg, foot; every joint is in exactly one.
         pairs: ``(left, right)`` joint indices.
-        dimension: 3 (metres) or 2 (pixels).
+        dimension: 3 (meters) or 2 (pixels).
         up: index of the vertical axis.
 
     Raises:

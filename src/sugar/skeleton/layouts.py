@@ -37,7 +37,7 @@ def _layout(
 
 
 def with_dimension(layout: JointLayout, dimension: Literal[2, 3]) -> JointLayout:
-    """The same joints in pixels (2) or in metres (3); the name says so, such as ``coco17_3d``.
+    """The same joints in pixels (2) or in meters (3); the name says so, such as ``coco17_3d``.
 
     Raises:
         InputError: the vertical axis of a 3-D layout is not one of the image's.
@@ -57,26 +57,26 @@ def _chains(*chains: str) -> dict[str, str]:
     return parents
 
 
-# Both Kinects measure in metres with x to the sensor's left, y up and z away from the sensor, so a person who
+# Both Kinects measure in meters with x to the sensor's left, y up and z away from the sensor, so a person who
 # faces the sensor has the left joints at smaller x. NW-UCLA's files bear it out: in 92 % of their frames the
 # feet point to the front that follows from "up" and "left to right shoulder" (their cross product).
 KINECT20 = _layout(
     "kinect20",
     [
-        *("hip_centre", "spine", "shoulder_centre", "head"),
+        *("hip_center", "spine", "shoulder_center", "head"),
         *_limb("shoulder", "elbow", "wrist", "hand"),
         *_limb("hip", "knee", "ankle", "foot"),
     ],
     _chains(
-        "hip_centre spine shoulder_centre head",
-        "shoulder_centre *shoulder *elbow *wrist *hand",
-        "hip_centre *hip *knee *ankle *foot",
+        "hip_center spine shoulder_center head",
+        "shoulder_center *shoulder *elbow *wrist *hand",
+        "hip_center *hip *knee *ankle *foot",
     ),
     {
-        "head": ["shoulder_centre", "head"],
+        "head": ["shoulder_center", "head"],
         "hand": _limb("hand"),
         "arm": _limb("shoulder", "elbow", "wrist"),
-        "hip": ["hip_centre", "spine", *_limb("hip")],
+        "hip": ["hip_center", "spine", *_limb("hip")],
         "leg": _limb("knee", "ankle"),
         "foot": _limb("foot"),
     },
@@ -149,7 +149,7 @@ SMPL24 = _layout(
 )
 """The joints of the SMPL body model in its order."""
 
-# The layouts below measure no hips centre (but BODY_25 and Halpe) and some no neck. Their tree hangs from a joint
+# The layouts below measure no hips center (but BODY_25 and Halpe) and some no neck. Their tree hangs from a joint
 # on the body's middle line, so that it is the same mirrored, and each hip hangs from the neck or its shoulder.
 _FACE = ("nose", *_limb("eye", "ear"))
 
@@ -211,22 +211,22 @@ OPENPOSE25 = _layout(
     [
         *("nose", "neck"),
         *(f"{side}_{joint}" for side in ("right", "left") for joint in ("shoulder", "elbow", "wrist")),
-        "hip_centre",
+        "hip_center",
         *(f"{side}_{joint}" for side in ("right", "left") for joint in ("hip", "knee", "ankle")),
         *_sides("eye", "ear", first="right"),
         *_limb("big_toe", "small_toe", "heel"),
     ],
     _chains(
-        "hip_centre neck nose *eye *ear",
+        "hip_center neck nose *eye *ear",
         "neck *shoulder *elbow *wrist",
-        "hip_centre *hip *knee *ankle *big_toe *small_toe",
+        "hip_center *hip *knee *ankle *big_toe *small_toe",
         "*ankle *heel",
     ),
     {
         "head": ["neck", *_FACE],
         "hand": [],
         "arm": _limb("shoulder", "elbow", "wrist"),
-        "hip": ["hip_centre", *_limb("hip")],
+        "hip": ["hip_center", *_limb("hip")],
         "leg": _limb("knee", "ankle"),
         "foot": _limb("big_toe", "small_toe", "heel"),
     },
@@ -239,21 +239,21 @@ HALPE26 = _layout(
     [
         "nose",
         *_sides("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"),
-        *("head_top", "neck", "hip_centre"),
+        *("head_top", "neck", "hip_center"),
         *_sides("big_toe", "small_toe", "heel"),
     ],
     _chains(
-        "hip_centre neck head_top",
+        "hip_center neck head_top",
         "neck nose *eye *ear",
         "neck *shoulder *elbow *wrist",
-        "hip_centre *hip *knee *ankle *big_toe *small_toe",
+        "hip_center *hip *knee *ankle *big_toe *small_toe",
         "*ankle *heel",
     ),
     {
         "head": ["neck", "head_top", *_FACE],
         "hand": [],
         "arm": _limb("shoulder", "elbow", "wrist"),
-        "hip": ["hip_centre", *_limb("hip")],
+        "hip": ["hip_center", *_limb("hip")],
         "leg": _limb("knee", "ankle"),
         "foot": _limb("big_toe", "small_toe", "heel"),
     },
@@ -286,7 +286,7 @@ BLAZEPOSE33 = _layout(
         "foot": _limb("heel", "foot_index"),
     },
 )
-"""MediaPipe's BlazePose. Its world landmarks are in metres, y down and z away: readers turn x and y round."""
+"""MediaPipe's BlazePose. Its world landmarks are in meters, y down and z away: readers turn x and y round."""
 
 COCO17_3D = with_dimension(COCO17, 3)
 SMARTHOME13_3D = with_dimension(SMARTHOME13, 3)

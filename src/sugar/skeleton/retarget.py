@@ -20,7 +20,7 @@ Weights = Mapping[str, float]
 
 # One joint under several names; rules use the name on the right.
 _SAME = {
-    **{"spine_base": "hip_centre", "pelvis": "hip_centre", "spine_shoulder": "shoulder_centre"},
+    **{"spine_base": "hip_center", "pelvis": "hip_center", "spine_shoulder": "shoulder_center"},
     **{"spine_mid": "spine", "torso": "spine", "spine2": "spine"},
     **{f"{side}_foot_index": f"{side}_big_toe" for side in ("left", "right")},
 }
@@ -28,28 +28,28 @@ _SAME = {
 _TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 
 # The first rule whose joints can all be had holds. Weights of joints add up to 1. `front` stands for vectors:
-# face_front points where the face does and is as long as head to shoulder_centre, left_front is at a right angle
+# face_front points where the face does and is as long as head to shoulder_center, left_front is at a right angle
 # to the shank and as long. They need depth: of 2-D sources they are zero, so that a nose is the head.
 _RULES: dict[str, tuple[Weights, ...]] = {
-    "hip_centre": ({"left_hip": 0.5, "right_hip": 0.5},),
-    "shoulder_centre": ({"left_shoulder": 0.5, "right_shoulder": 0.5},),
-    "spine": ({"hip_centre": 0.5, "shoulder_centre": 0.5},),
-    "spine1": ({"hip_centre": 0.8, "shoulder_centre": 0.2},),
-    "spine3": ({"hip_centre": 0.4, "shoulder_centre": 0.6},),
-    "neck": ({"shoulder_centre": 0.7, "head": 0.3}, {"shoulder_centre": 1.0}),
+    "hip_center": ({"left_hip": 0.5, "right_hip": 0.5},),
+    "shoulder_center": ({"left_shoulder": 0.5, "right_shoulder": 0.5},),
+    "spine": ({"hip_center": 0.5, "shoulder_center": 0.5},),
+    "spine1": ({"hip_center": 0.8, "shoulder_center": 0.2},),
+    "spine3": ({"hip_center": 0.4, "shoulder_center": 0.6},),
+    "neck": ({"shoulder_center": 0.7, "head": 0.3}, {"shoulder_center": 1.0}),
     "head": (
         {"left_ear": 0.5, "right_ear": 0.5},
         {"left_eye": 0.5, "right_eye": 0.5},
         {"nose": 1.0},
-        {"head_top": 0.6, "shoulder_centre": 0.4},
+        {"head_top": 0.6, "shoulder_center": 0.4},
     ),
-    "head_top": ({"head": 1.6, "shoulder_centre": -0.6},),
-    "nose": ({"head": 0.9, "shoulder_centre": 0.1, "face_front": 0.45},),
+    "head_top": ({"head": 1.6, "shoulder_center": -0.6},),
+    "nose": ({"head": 0.9, "shoulder_center": 0.1, "face_front": 0.45},),
 }
 # Each for the left; `other` is the right side. The right's are the same with the sides exchanged.
 _SIDED: dict[str, tuple[Weights, ...]] = {
-    "collar": ({"shoulder_centre": 2 / 3, "shoulder": 1 / 3},),
-    # Palm centre and finger tips lie 0.37 and 0.74 forearms beyond the wrist.
+    "collar": ({"shoulder_center": 2 / 3, "shoulder": 1 / 3},),
+    # Palm center and finger tips lie 0.37 and 0.74 forearms beyond the wrist.
     "wrist": ({"elbow": 1 - 1 / 1.37, "hand": 1 / 1.37},),
     "hand": ({"index": 0.5, "pinky": 0.5}, {"wrist": 1.37, "elbow": -0.37}),
     "hand_tip": ({"hand": 2.0, "wrist": -1.0},),
@@ -64,7 +64,7 @@ _SIDED: dict[str, tuple[Weights, ...]] = {
     "small_toe": ({"big_toe": 0.9, "ankle": 0.1, "hip": 0.25, "other hip": -0.25},),
     "heel": ({"ankle": 1.1, "knee": -0.1, "front": -0.15},),
     "ear": ({"head": 1.0, "shoulder": 0.2, "other shoulder": -0.2},),
-    "eye": ({"head": 1.1, "shoulder_centre": -0.1, "face_front": 0.38, "shoulder": 0.09, "other shoulder": -0.09},),
+    "eye": ({"head": 1.1, "shoulder_center": -0.1, "face_front": 0.38, "shoulder": 0.09, "other shoulder": -0.09},),
     "eye_inner": ({"eye": 0.8, "other eye": 0.2},),
     "eye_outer": ({"eye": 1.15, "other eye": -0.15},),
     "mouth": ({"nose": 1.8, "eye": -0.05, "other eye": -0.75},),
@@ -86,17 +86,17 @@ for _side, _other in (("left", "right"), ("right", "left")):
 
 # A vector is the cross product of a segment (to, from) and left to right, as long as the segment.
 _VECTORS = {
-    "face_front": ("head", "shoulder_centre", "right_shoulder", "left_shoulder"),
+    "face_front": ("head", "shoulder_center", "right_shoulder", "left_shoulder"),
     "left_front": ("left_knee", "left_ankle", "right_hip", "left_hip"),
     "right_front": ("right_knee", "right_ankle", "right_hip", "left_hip"),
 }
 
 
 def retarget(clip: SkeletonClip, layout: JointLayout) -> SkeletonClip:
-    """The clip in another layout, vectorised over frames and persons.
+    """The clip in another layout, vectorized over frames and persons.
 
     The confidence of an estimate is the least of its sources; where a source was not measured it is zero and so
-    is the joint. 3-D becomes 2-D as the sensor sees it: without depth, x to the right and y down, still in metres.
+    is the joint. 3-D becomes 2-D as the sensor sees it: without depth, x to the right and y down, still in meters.
 
     Raises:
         InputError: the layout's shoulders or hips cannot be had, or a 2-D clip is to become 3-D.
@@ -134,12 +134,12 @@ def _plan(source: JointLayout, target: JointLayout) -> list[str | None]:
     """By target joint the name to ask `_Known` for; None where it cannot be had."""
     have = {*source.joint_names, *(_SAME.get(name, name) for name in source.joint_names)}
     # Where no other joint is between the shoulders, it is the neck that is there.
-    low = not {"shoulder_centre", "spine_shoulder", "spine3"} & set(target.joint_names)
+    low = not {"shoulder_center", "spine_shoulder", "spine3"} & set(target.joint_names)
     plan: list[str | None] = []
     for joint in target.joint_names:
         name = joint if joint in source.joint_names else _SAME.get(joint, joint)
         if name == "neck" and low and name not in have:
-            name = "shoulder_centre"
+            name = "shoulder_center"
         plan.append(name if _rule(name, have) is not None else None)
     return plan
 

@@ -1,4 +1,4 @@
-"""A training at one optimiser step as one safetensors file: tensors, and the rest as JSON in its header."""
+"""A training at one optimizer step as one safetensors file: tensors, and the rest as JSON in its header."""
 
 import json
 import math
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from sugar.errors import InputError
 from sugar.files import atomic_write
-from sugar.training.optimisation import (
+from sugar.training.optimization import (
     MovingAverage,
-    OptimisationConfig,
+    OptimizationConfig,
     build_optimizer,
     trainable_parameters,
 )
@@ -145,7 +145,7 @@ def load_into(targets: Mapping[str, Tensor], saved: Mapping[str, Tensor], path: 
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Tensor]:
-    """The optimiser's state as ``{"parameter/key": tensor}``; ``names``: a parameter's name by its ``id``."""
+    """The optimizer's state as ``{"parameter/key": tensor}``; ``names``: a parameter's name by its ``id``."""
     return {
         f"{names[id(parameter)]}/{key}": value
         for parameter, state in optimizer.state.items()
@@ -174,7 +174,7 @@ class TrainingState:
 
     SCALARS = ("step", "seconds", "sums", "summed", "loss", "validation")
 
-    def __init__(self, objective: nn.Module, config: OptimisationConfig, precision: Precision) -> None:
+    def __init__(self, objective: nn.Module, config: OptimizationConfig, precision: Precision) -> None:
         parameters = trainable_parameters(objective)
         self.parameters = list(parameters.values())
         self.names = {id(parameter): name for name, parameter in parameters.items()}

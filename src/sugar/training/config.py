@@ -4,16 +4,16 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from sugar.config import at_least, between
-from sugar.datasets.augment import AugmentConfig
-from sugar.datasets.protocols import ValidationConfig
+from sugar.datasets.protocols.protocols import ValidationConfig
 from sugar.errors import InputError
 from sugar.models.config import ModelConfig
 from sugar.training.engine import LoopConfig
-from sugar.training.instruct import ListConfig
-from sugar.training.optimisation import OptimisationConfig
-from sugar.training.text_only import TextOnlyConfig
+from sugar.training.optimization import OptimizationConfig
+from sugar.training.stages.instruction import ListConfig
+from sugar.training.stages.text_only import TextOnlyConfig
+from sugar.transforms.augment import AugmentConfig
 
-StageName = Literal["represent", "baseline", "instruct"]
+StageName = Literal["alignment", "baseline", "instruction"]
 _STAGES = ", ".join(get_args(StageName))
 
 
@@ -29,7 +29,7 @@ class DataConfig:
     """Which clips of the training side are held out to choose the fusion's weights."""
     cache: bool = True
     """Keep preprocessed clips in memory."""
-    leave_out: str = ""
+    exclude: str = ""
     """A file of ids, one a line, of clips that are not trained on though the protocol trains on them; the run's record
     names them. `sugar check-labels` writes such a list of those whose labels are doubtful."""
     relabel: str = ""
@@ -56,8 +56,8 @@ class StageConfig:
 
     loop: LoopConfig = field(default_factory=LoopConfig)
     """Length, batches, precision, checkpoints."""
-    optimisation: OptimisationConfig = field(default_factory=OptimisationConfig)
-    """Optimiser and schedule."""
+    optimization: OptimizationConfig = field(default_factory=OptimizationConfig)
+    """Optimizer and schedule."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Variation of the training clips."""
 
@@ -74,12 +74,12 @@ class BaselineConfig(StageConfig):
 
 
 @dataclass
-class InstructConfig(StageConfig):
+class InstructionConfig(StageConfig):
     """How stage 2 trains."""
 
     lists: ListConfig = field(default_factory=ListConfig)
     """How candidate lists are drawn."""
-    own_sentences: bool = True
+    fact_captions: bool = True
     """The LLM also learns to say what the joints of each clip show; off: descriptions of the class alone."""
     text_only: TextOnlyConfig = field(default_factory=TextOnlyConfig)
     """Texts in place of clips."""
@@ -87,7 +87,7 @@ class InstructConfig(StageConfig):
     """So many of each class's descriptions are kept from training: the references of `sugar eval`."""
 
     def __post_init__(self) -> None:
-        at_least(0, "instruct", self, "held_out_descriptions")
+        at_least(0, "instruction", self, "held_out_descriptions")
 
 
 @dataclass
@@ -100,18 +100,18 @@ class RunConfig:
     """Which texts supervise."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """What the model is made of."""
-    stages: tuple[StageName, ...] = ("represent", "baseline", "instruct")
-    """Stages to train: `represent` (stage 1), `baseline` (the linear baseline fc), `instruct` (stage 2)."""
+    stages: tuple[StageName, ...] = ("alignment", "baseline", "instruction")
+    """Stages to train: `alignment` (stage 1), `baseline` (the linear baseline fc), `instruction` (stage 2)."""
     start_from: str = ""
     """A run folder whose encoder, alignment and baseline this run takes over, to train other stages on them."""
     pretrained: str = ""
     """A run folder, of any classes, whose encoder stage 1 starts from instead of at random (`training.pretrained`); for
     data sets of few clips. The linear baseline always starts at random. With `start_from` it is not read."""
-    represent: StageConfig = field(default_factory=StageConfig)
+    alignment: StageConfig = field(default_factory=StageConfig)
     """Stage 1."""
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
     """The linear baseline."""
-    instruct: InstructConfig = field(default_factory=InstructConfig)
+    instruction: InstructionConfig = field(default_factory=InstructionConfig)
     """Stage 2."""
     fusion: str = ""
     """A file of the fusion's weights, written by `sugar fit-fusion`; empty: they are chosen on the validation clips, or
@@ -134,6 +134,6 @@ def check_stages(config: RunConfig) -> None:
     """
     if not config.stages and not config.start_from:
         raise InputError(f"stages is empty: name one or more of {_STAGES}")
-    trained = "represent" in config.stages or config.start_from or config.pretrained
-    if "instruct" in config.stages and not trained:
-        raise InputError("stages has instruct without represent: add it, or give start_from, a run with a stage 1")
+    trained = "alignment" in config.stages or config.start_from or config.pretrained
+    if "instruction" in config.stages and not trained:
+        raise InputError("stages has instruction without alignment: add it, or give start_from, a run with a stage 1")

@@ -29,11 +29,11 @@ from sugar.training.checkpoint import (
     remove_leftovers,
 )
 from sugar.training.interruption import Interrupted, stop_signals
-from sugar.training.optimisation import OptimisationConfig, learning_rate, trainable_parameters
-from sugar.training.plan import Clips, Plan, loader
+from sugar.training.optimization import OptimizationConfig, learning_rate, trainable_parameters
 from sugar.training.precision import Precision, PrecisionSetting, resolve_precision
 from sugar.training.progress import TrainingLog
-from sugar.training.randomness import random_states, seed_everything, stable_seed
+from sugar.training.randomness import random_states, random_stream, seed_everything, stable_seed
+from sugar.training.schedule import BatchSchedule, Clips, loader
 
 
 class Batch(Protocol):
@@ -66,7 +66,7 @@ class LoopConfig:
     batch_size: int = 32
     """Most clips in one forward pass, over all processes together."""
     accumulate: int = 1
-    """Forward passes whose gradients make one optimiser step."""
+    """Forward passes whose gradients make one optimizer step."""
     precision: PrecisionSetting = "auto"
     """Type of the forward pass. auto: bf16 where the hardware has it natively, else float32, and on a resume what the
     checkpoint was trained in. fp16 needs a GPU."""
@@ -81,7 +81,7 @@ class LoopConfig:
     checkpoint_epochs: int = 1
     """A checkpoint after every so many epochs as well; 0: by time only."""
     log_steps: int = 50
-    """A line of metrics every so many optimiser steps of an epoch, and at its end; 0: only at its end."""
+    """A line of metrics every so many optimizer steps of an epoch, and at its end; 0: only at its end."""
     tensorboard: Literal["auto", "on", "off"] = "auto"
     """TensorBoard event files: if it is installed, always (an error where it is missing), never."""
 
@@ -100,7 +100,7 @@ class FitResult:
     """What ``fit`` tells besides the weights."""
 
     steps: int
-    """Optimiser steps in all."""
+    """Optimizer steps in all."""
     seconds: float
     """Training time, parts before a resume included."""
     loss: float
@@ -117,7 +117,7 @@ def fit(
     collate: Callable[[list[Any]], Batch],
     *,
     loop: LoopConfig,
-    optimisation: OptimisationConfig,
+    optimization: OptimizationConfig,
     seed: int,
     folder: Path,
     resume: bool,
@@ -133,7 +133,7 @@ def fit(
         dataset: clips by position; items must not be random.
         collate: makes a batch of a list of items.
         loop: length, batches, precision, checkpoints.
-        optimisation: optimiser, schedule, moving average.
+        optimization: optimizer, schedule, moving average.
         seed: of the order of clips and of every random draw.
         folder: run folder; gets ``checkpoints/<name>.safetensors``, ``metrics.jsonl``,
             ``tensorboard/<name>/``.
@@ -167,7 +167,7 @@ def fit(
     if precision.name == "fp16" and accelerator.device.type == "cpu":
         raise InputError("loop.precision is fp16, which needs a GPU: use bf16 or float32")
     loop = replace(loop, precision=precision.name)
-    plan = Plan(
+    plan = BatchSchedule(
         clips=len(dataset),
         epochs=loop.epochs,
         batch_size=loop.batch_size,
@@ -182,7 +182,7 @@ def fit(
         "clips": plan.clips,
         "processes": plan.processes,
         "loop": loop.recipe(),
-        "optimisation": asdict(optimisation),
+        "optimization": asdict(optimization),
         "recipe": dict(recipe or {}),
     }
     settings = json.loads(json.dumps(settings))  # as a checkpoint gives it back: tuples are lists
@@ -195,7 +195,7 @@ def fit(
     torch.set_num_threads(loop.threads or threads)
     try:
         model = accelerator.prepare_model(torch.compile(objective) if loop.compile else objective)
-        state = TrainingState(objective, optimisation, precision)
+        state = TrainingState(objective, optimization, precision)
         if saved is not None:
             state.load(saved, path, rank=plan.rank)
         if saved is None or not saved.scalars["finished"]:
@@ -215,7 +215,7 @@ def fit(
                 state=state,
                 plan=plan,
                 loop=loop,
-                optimisation=optimisation,
+                optimization=optimization,
                 validate=validate,
                 validate_every=validate_every,
                 path=path,
@@ -250,9 +250,9 @@ class _Training:
     objective: Objective
     model: nn.Module
     state: TrainingState
-    plan: Plan
+    plan: BatchSchedule
     loop: LoopConfig
-    optimisation: OptimisationConfig
+    optimization: OptimizationConfig
     validate: Callable[[], dict[str, float]] | None
     validate_every: int
     path: Path
@@ -269,7 +269,7 @@ class _Training:
         while state.step < plan.steps:
             started = time.monotonic()
             epoch, within = divmod(state.step, plan.steps_per_epoch)
-            rate = learning_rate(self.optimisation, state.step, plan.steps, epoch)
+            rate = learning_rate(self.optimization, state.step, plan.steps, epoch)
             tensors = self.backward(batches, epoch)
             overdue = time.monotonic() - last_save >= loop.checkpoint_seconds
             values, save, stop = self.agree(tensors, save=overdue, stop=stopped())
@@ -313,7 +313,7 @@ class _Training:
         totals: dict[str, Tensor] = {}
         for number, (_, share) in enumerate(passes):
             batch = next(batches).to(device)
-            where = (plan.seed, plan.stage, epoch, state.step, number, plan.rank)
+            where = (plan.seed, random_stream(plan.stage), epoch, state.step, number, plan.rank)
             seed_everything(stable_seed("model", *where))  # dropout draws from the global generators
             generator = torch.Generator().manual_seed(stable_seed("objective", *where))
             last = number == len(passes) - 1
@@ -324,9 +324,9 @@ class _Training:
             for key, value in {"loss": loss, **extra}.items():
                 total = totals.get(key, torch.zeros((), device=device))
                 totals[key] = total + share * value.detach().float()
-        if self.optimisation.clip_norm:
+        if self.optimization.clip_norm:
             state.scaler.unscale_(state.optimizer)
-            norm = nn.utils.clip_grad_norm_(state.parameters, self.optimisation.clip_norm)
+            norm = nn.utils.clip_grad_norm_(state.parameters, self.optimization.clip_norm)
             totals["gradient_norm"] = norm.detach().float()
         return totals
 
@@ -346,12 +346,12 @@ class _Training:
         for key in keys:
             if not math.isfinite(values.get(key, 0.0)):
                 raise InputError(
-                    f"{self.plan.stage}: {key} is {values[key]} at {where}: lower optimisation.learning_rate"
+                    f"{self.plan.stage}: {key} is {values[key]} at {where}: lower optimization.learning_rate"
                     f" (now {rate:.3g}), clip harder or train in loop.precision float32"
                 )
 
     def update(self, rate: float) -> None:
-        """The optimiser's step and the moving average's."""
+        """The optimizer's step and the moving average's."""
         state = self.state
         for group in state.optimizer.param_groups:
             group["lr"] = rate

@@ -20,7 +20,7 @@ def processes() -> Accelerator:
     return Accelerator(mixed_precision="no")
 
 
-def main_alone(work: Callable[[], object]) -> None:
+def main_process_first(work: Callable[[], object]) -> None:
     """The main process does ``work`` while the others wait; where it fails all fail, so that none waits for ever.
 
     Raises:
@@ -46,7 +46,7 @@ def main_alone(work: Callable[[], object]) -> None:
 def share_trained(module: nn.Module) -> None:
     """Give every process what training changed in the main one's ``module``.
 
-    Each has normalised its own clips since the last forward pass brought the running statistics into line.
+    Each has normalized its own clips since the last forward pass brought the running statistics into line.
     """
     if processes().num_processes > 1:
         for tensor in model_tensors(module).values():

@@ -22,6 +22,15 @@ def pick(options: Sequence[_T], generator: torch.Generator) -> _T:
     return options[below(len(options), generator)]
 
 
+_STREAMS = {"alignment": "represent", "instruction": "instruct"}
+"""The stages' random streams keep the names that they had when the published figures were made."""
+
+
+def random_stream(stage: str) -> str:
+    """Name of the random stream of a stage, a part of its seeds."""
+    return _STREAMS.get(stage, stage)
+
+
 def stable_seed(*parts: int | str) -> int:
     """Seed from numbers and names, the same on every machine and Python: 63 bits."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sugar.evaluation.zeroshot import PseudoUnseen, choose_constant
-from sugar.models.claim_matching import ClaimMatcher, fit_claims
-from sugar.models.generalised import constant_of, lead
-from sugar.models.motion import TOLERANCE
+from sugar.evaluation.zero_shot import PseudoUnseen, choose_constant
+from sugar.models.heads.claim_matching import ClaimMatcher, fit_claims
+from sugar.models.heads.motion import TOLERANCE
+from sugar.models.scorers.calibrated_stacking import constant_of, lead
 
 DRAWS = 12
 """Of pseudo-unseen classes, a third of the trained ones each."""
@@ -16,7 +16,7 @@ FEWEST = 4
 
 
 def fit_tolerance(measured: Tensor, labels: Tensor, profiles: Tensor, people: Tensor, *, seed: int) -> Tensor:
-    """How many deviations below training clips a clip of a trained class may be (`models.generalised`).
+    """How many deviations below training clips a clip of a trained class may be (`models.generalized`).
 
     Some trained classes at a time are taken for unseen: what claims teach is learned anew without them from half of
     the people, and the tolerance is that of the best harmonic mean on the others.

@@ -1,17 +1,17 @@
-"""Labels that a data set has wrong, mended before a run divides its clips."""
+"""Labels that a data set has wrong, fixed before a run divides its clips."""
 
 from pathlib import Path
 
-from sugar.datasets.store import Store
+from sugar.datasets.store.store import Store
 from sugar.errors import InputError
-from sugar.training.left_out import clip_finder, lines_of
+from sugar.training.exclude import clip_finder, lines_of
 
 
 def relabel(store: Store, path: str | Path) -> tuple[Store, list[str]]:
     """The store with the labels that a file gives, and the ids of the clips whose label it changes.
 
     Args:
-        path: ``ID: CLASS`` a line, otherwise as in `leave_out`.
+        path: ``ID: CLASS`` a line, otherwise as in `exclude`.
 
     Raises:
         InputError: no such file, no text, a line of another form, or a clip or class that the store has not; names
@@ -29,4 +29,4 @@ def relabel(store: Store, path: str | Path) -> tuple[Store, list[str]]:
         if labels[row] != label:
             labels[row] = label
             changed.append(store.clip_ids[row])
-    return store.relabelled(labels), changed
+    return store.relabeled(labels), changed

@@ -12,45 +12,47 @@ from rich.console import Console
 from rich.progress import track
 
 from sugar.config import as_plain, write_config
-from sugar.datasets.batches import ClipDataset, collate
+from sugar.datasets.store.clip_dataset import ClipDataset
 from sugar.errors import InputError
-from sugar.evaluation.fusion import fit_fusion
-from sugar.evaluation.recognize import motion_embeddings, score_clips
+from sugar.evaluation.fit_fusion import fit_fusion
+from sugar.evaluation.score_clips import motion_embeddings, score_clips
+from sugar.knowledge.claim_space import ClaimEncoder, stated
 from sugar.knowledge.embed import EmbeddingCache, load_text_encoder
-from sugar.knowledge.facts.claim_space import ClaimEncoder, stated
-from sugar.knowledge.facts.own_sentences import OwnSentences, build_own_sentences
+from sugar.knowledge.fact_captions import FactCaptions, build_fact_captions
 from sugar.knowledge.pack import load_pack
-from sugar.models.claim_matching import fit_claims
-from sugar.models.fusion import Fusion
-from sugar.models.language import LanguageModel
-from sugar.models.motion import REFERENCE_CLIPS, MotionReference
+from sugar.models.heads.claim_matching import fit_claims
+from sugar.models.heads.motion import REFERENCE_CLIPS, MotionReference
+from sugar.models.llm.model import LanguageModel
+from sugar.models.scorers.fusion import Fusion
 from sugar.models.sugar import FUSED_SCORERS, Sugar
-from sugar.training import contents
-from sugar.training.baseline import BaselineObjective
+from sugar.training import fingerprint as contents
 from sugar.training.checkpoint import CONTENTS
+from sugar.training.class_groups import group_classes
 from sugar.training.config import RunConfig, StageConfig, check_stages
-from sugar.training.descriptions import training_descriptions
-from sugar.training.engine import Objective, fit, stable_seed
+from sugar.training.engine import Objective, fit
 from sugar.training.environment import environment, write_environment
 from sugar.training.guard import UnseenGuard
-from sugar.training.instruct import InstructObjective
-from sugar.training.made_up_names import make_up_names
 from sugar.training.out_folder import check_out
+from sugar.training.prepare_split import prepare_split
 from sugar.training.pretrained import take_pretrained
-from sugar.training.processes import main_alone, processes, share_trained
+from sugar.training.processes import main_process_first, processes, share_trained
+from sugar.training.randomness import random_stream, stable_seed
 from sugar.training.reference import fit_tolerance
-from sugar.training.represent import MotionTask, RepresentObjective
-from sugar.training.rivals import rival_classes
-from sugar.training.sides import divide
-from sugar.training.soft_word_task import SoftWordTask, TextSource
+from sugar.training.stages.alignment import AlignmentObjective, MotionTask
+from sugar.training.stages.baseline import BaselineObjective
+from sugar.training.stages.descriptions import training_descriptions
+from sugar.training.stages.instruction import InstructionObjective
+from sugar.training.stages.nonsense_labels import make_nonsense_labels
+from sugar.training.stages.soft_label_task import SoftLabelTask, TextSource
+from sugar.training.stages.text_only import build_text_only, check_packs
 from sugar.training.start_from import take_stage_one
-from sugar.training.text_only import build_text_only, check_packs
 from sugar.training.texts import (
     check_descriptions,
     knowledge_bank,
     motion_sentence_bank,
     read_clip_descriptions,
 )
+from sugar.transforms.batches import collate
 
 
 def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
@@ -66,10 +68,10 @@ def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
     """
     out = Path(out)
     check_stages(config)
-    main_alone(lambda: check_out(config, out, resume))
+    main_process_first(lambda: check_out(config, out, resume))
     run = Run(config, out, resume)
     for stage in config.stages:
-        {"represent": run.represent, "baseline": run.baseline, "instruct": run.instruct}[stage]()
+        {"alignment": run.alignment, "baseline": run.baseline, "instruction": run.instruction}[stage]()
     return run.finish()
 
 
@@ -87,30 +89,30 @@ class Run:
     def __init__(self, config: RunConfig, out: Path, resume: bool) -> None:
         self.config, self.out, self.resume = config, out, resume
         check_named(config)
-        self.fusion = _given_fusion(config) if config.fusion and "instruct" in config.stages else None
+        self.fusion = _given_fusion(config) if config.fusion and "instruction" in config.stages else None
         self.pack = load_pack(config.knowledge.pack)
-        opened, protocol, self.split, left_out, relabelled = divide(config.data)
+        opened, protocol, self.split, excluded, relabeled = prepare_split(config.data)
         self.classes = list(self.split.seen)
         self.store = opened.view(classes=self.classes)
-        self.rivals, self.lists = None, protocol.lists
+        self.class_groups, self.lists = None, protocol.lists
         if config.model.alignment.negative_classes == "own_list":
-            self.rivals = rival_classes(protocol.lists, self.classes, protocol=protocol.name)
+            self.class_groups = group_classes(protocol.lists, self.classes, protocol=protocol.name)
         self.guard = UnseenGuard.of(self.split.unseen, self.classes, self.pack)
         for side, indices in (("training", self.split.train), ("validation", self.split.validation)):
             self.guard.check_names(f"{side} clips", (opened.classes[i] for i in np.unique(opened.labels[indices])))
         empty = np.bincount(self.store.labels[self.split.train], minlength=len(self.classes)) == 0
         if empty.any():
             missing = self.classes[int(empty.argmax())]
-            outside = " outside data.leave_out" if left_out else ""
+            outside = " outside data.exclude" if excluded else ""
             raise InputError(f"store {opened.path}: class {missing!r} has no training clip in this protocol{outside}")
         bank, motion_bank, encoder = knowledge_bank(config, self.pack, self.classes), None, None
-        if "instruct" in config.stages:  # before hours of stage 1, not after
+        if "instruction" in config.stages:  # before hours of stage 1, not after
             LanguageModel.load(config.model.language)
-            check_packs(config.instruct.text_only)
+            check_packs(config.instruction.text_only)
             check_descriptions(config, self.pack, self.classes)
             self.clip_descriptions = read_clip_descriptions(config.knowledge, opened)
         if config.model.motion.weight > 0:
-            encoder = self.own_sentences.encoder if config.model.motion.space == "claims" else None
+            encoder = self.fact_captions.encoder if config.model.motion.space == "claims" else None
             motion_bank = motion_sentence_bank(config, self.pack, self.classes, encoder)
         for of in filter(None, (bank, motion_bank)):
             self.guard.check_names("knowledge texts", of.names)
@@ -139,16 +141,16 @@ class Run:
         elif config.pretrained:
             self.record["pretrained"] = take_pretrained(self.model, Path(config.pretrained), self.guard)
         self.dataset = ClipDataset(self.store, self.split.train, config.model.preprocess, cache=config.data.cache)
-        if left_out:
-            self.record["left_out"] = left_out
-        if relabelled:
-            self.record["relabelled"] = relabelled
+        if excluded:
+            self.record["excluded"] = excluded
+        if relabeled:
+            self.record["relabeled"] = relabeled
         dropped = (self.store.num_persons[self.split.train] - config.model.preprocess.max_persons).clip(min=0)
         self.record["dropped_persons"] = {"persons": int(dropped.sum()), "clips": int((dropped > 0).sum())}
-        main_alone(lambda: write_config(config, out / "config.yaml"))
+        main_process_first(lambda: write_config(config, out / "config.yaml"))
 
     @cached_property
-    def own_sentences(self) -> OwnSentences:
+    def fact_captions(self) -> FactCaptions:
         """What the joints of each training clip show, in words."""
         motion = self.config.model.motion
         encoder = None if motion.space == "claims" else load_text_encoder(self.config.model.text_encoder)
@@ -162,22 +164,22 @@ class Run:
             transient=True,
             disable=not console.is_terminal,
         )
-        return build_own_sentences(
+        return build_fact_captions(
             shown, encoder, variants=motion.phrasings, seed=self.config.seed, cache=EmbeddingCache()
         )
 
-    def represent(self) -> None:
+    def alignment(self) -> None:
         """Stage 1: the encoder learns from the knowledge texts and, by the motion head, from what joints show."""
-        stage, model = self.config.represent, self.model
+        stage, model = self.config.alignment, self.model
         motion = None
         if model.motion is not None and model.trained.motion is not None:
             motion = MotionTask(
                 head=model.motion,
                 bank=model.trained.motion,
-                own=self.own_sentences,
+                own=self.fact_captions,
                 config=self.config.model.motion,
             )
-        objective = RepresentObjective(
+        objective = AlignmentObjective(
             encoder=model.encoder,
             alignment=model.alignment,
             bank=model.trained.texts,
@@ -185,9 +187,9 @@ class Run:
             augmentation=stage.augment,
             frames=self.config.model.frames,
             motion=motion,
-            rivals=self.rivals,
+            class_groups=self.class_groups,
         )
-        self._fit(objective, stage, "represent", self._validation("text"))
+        self._fit(objective, stage, "alignment", self._validation("text"))
         if model.motion is not None:
             model.reference = self._reference()
 
@@ -201,20 +203,20 @@ class Run:
             augmentation=stage.augment,
             frames=self.config.model.frames,
             label_smoothing=stage.label_smoothing,
-            rivals=self.rivals,
+            class_groups=self.class_groups,
         )
         self._fit(objective, stage, "baseline", self._validation("fc"))
 
-    def instruct(self) -> None:
-        """Stage 2: bridge and adapters learn to read action tokens; the LLM's own weights must not change."""
-        stage = self.config.instruct
-        self._seed("instruct")
-        bridge, language = self.model.add_language()
+    def instruction(self) -> None:
+        """Stage 2: projector and adapters learn to read action tokens; the LLM's own weights must not change."""
+        stage = self.config.instruction
+        self._seed("instruction")
+        projector, language = self.model.add_language()
         self.model.to(processes().device)  # stage 1 may come from a file, and what it says of clips is read here
         before = language.base_hash()
-        objective = InstructObjective(
+        objective = InstructionObjective(
             encoder=self.model.encoder,
-            bridge=bridge,
+            projector=projector,
             language=language,
             names=self.classes,
             descriptions=[training_descriptions(self.pack[name], stage.held_out_descriptions) for name in self.classes],
@@ -222,23 +224,23 @@ class Run:
             augmentation=stage.augment,
             frames=self.config.model.frames,
             lists=stage.lists,
-            own=self.own_sentences if stage.own_sentences else None,
+            own=self.fact_captions if stage.fact_captions else None,
             tell=self.model.tell,
             guard=self.guard,
             of_clips={i: self.clip_descriptions[i] for i in self.split.train.tolist() if i in self.clip_descriptions},
-            soft=self._soft_words(),
-            rivals=self.rivals,
+            soft=self._soft_label_tokens(),
+            class_groups=self.class_groups,
         )
-        self._fit(objective, stage, "instruct", self._validation("llm"))
+        self._fit(objective, stage, "instruction", self._validation("llm"))
         after = language.base_hash()
         if before != after:
             raise RuntimeError("the LLM's pre-trained weights changed in training")
         llm = {"name": self.config.model.language.name, "revision": self.config.model.language.revision}
         self.record["llm"] = llm | {"hash_before": before, "hash_after": after}
 
-    def _soft_words(self) -> SoftWordTask | None:
+    def _soft_label_tokens(self) -> SoftLabelTask | None:
         """How the LLM learns to read the candidates' names, where the config wants it."""
-        model, stage = self.model, self.config.instruct
+        model, stage = self.model, self.config.instruction
         if model.words is None or model.language is None:
             return None
         sources: list[tuple[TextSource, float]] = []
@@ -253,23 +255,29 @@ class Run:
                 guard=self.guard,
             )
             sources.append((texts, stage.text_only.share))
-        if stage.text_only.made_up > 0:
-            made_up = make_up_names(
+        if stage.text_only.nonsense > 0:
+            nonsense = make_nonsense_labels(
                 stage.text_only, pack=self.pack, classes=self.classes, unseen=self.split.unseen, seed=self.config.seed
             )
-            self.guard.check_names("made-up names", made_up.names)
-            sources.append((made_up, stage.text_only.made_up))
-        return SoftWordTask(model.words, model.language, classes=self.classes, believe=model.belief, sources=sources)
+            self.guard.check_names("nonsense labels", nonsense.names)
+            sources.append((nonsense, stage.text_only.nonsense))
+        return SoftLabelTask(
+            model.words,
+            model.language,
+            classes=self.classes,
+            class_probabilities=model.class_probabilities,
+            sources=sources,
+        )
 
     def finish(self) -> Sugar:
         """Choose the fusion's weights on validation clips and write the run folder."""
         model = self.model
         model.fusion = self.fusion
-        if self.fusion is None and len(self.split.validation) and "instruct" in self.config.stages:
+        if self.fusion is None and len(self.split.validation) and "instruction" in self.config.stages:
             candidates = model.candidates(self.classes)
             scores = score_clips(model, self.store, self.split.validation, candidates, scorers=FUSED_SCORERS)
             model.fusion = fit_fusion(scores, self.store.labels[self.split.validation])
-        main_alone(self._write)
+        main_process_first(self._write)
         return model.eval()
 
     def _write(self) -> None:
@@ -289,7 +297,7 @@ class Run:
             self.dataset,
             collate,
             loop=stage.loop,
-            optimisation=stage.optimisation,
+            optimization=stage.optimization,
             seed=self.config.seed,
             folder=self.out,
             resume=self.resume,
@@ -316,9 +324,9 @@ class Run:
         }
         if self.model.trained.motion is not None:
             found["motion sentences"] = contents.of_bank(self.model.trained.motion)
-        if stage == "instruct":
+        if stage == "instruction":
             told = sorted((self.store.clip_ids[i], text) for i, text in self.clip_descriptions.items())
-            text_only = self.config.instruct.text_only
+            text_only = self.config.instruction.text_only
             found["descriptions"] = contents.digest([self.pack[name].descriptions for name in self.classes])
             found["clip descriptions"] = contents.digest(told)
             found["texts in place of clips"] = contents.of_text_only(
@@ -329,7 +337,9 @@ class Run:
 
     def _model_recipe(self, stage: str) -> dict[str, Any]:
         """The settings of the model that a stage depends on."""
-        unused = {"views", "unseen_weights"} | (set() if stage == "instruct" else {"bridge", "language", "soft_words"})
+        unused = {"views", "unseen_weights"} | (
+            set() if stage == "instruction" else {"projector", "language", "soft_label_tokens"}
+        )
         return {key: value for key, value in as_plain(self.config.model).items() if key not in unused}
 
     def _validation(self, scorer: str) -> Callable[[], dict[str, float]] | None:
@@ -346,7 +356,7 @@ class Run:
         return validate
 
     def _reference(self) -> MotionReference:
-        """Some training clips as the trained motion head and their own sentences show them."""
+        """Some training clips as the trained motion head and their fact captions show them."""
         chosen = self.split.train
         if len(chosen) > REFERENCE_CLIPS:
             rng = np.random.default_rng(stable_seed(self.config.seed, "reference"))
@@ -354,15 +364,15 @@ class Run:
         head = motion_embeddings(self.model, self.store, chosen).cpu()
         profiles = torch.stack([stated(self.pack[name].motion_sentences) for name in self.classes])
         labels = torch.from_numpy(self.store.labels[chosen].astype(np.int64))
-        measured = self.own_sentences.measurements(chosen.tolist())
+        measured = self.fact_captions.measurements(chosen.tolist())
         people = torch.from_numpy(self.store.column("subject")[chosen].astype(np.int64))
         seed = stable_seed(self.config.seed, "pseudo-unseen")
         tolerance = fit_tolerance(measured, labels, profiles, people, seed=seed)
         claims = fit_claims(measured, labels, profiles)
-        return MotionReference(head, self.own_sentences.rates(), claims, tolerance, labels)
+        return MotionReference(head, self.fact_captions.rates(), claims, tolerance, labels)
 
     def _seed(self, part: str) -> None:
-        torch.manual_seed(stable_seed(self.config.seed, "init", part))
+        torch.manual_seed(stable_seed(self.config.seed, "init", random_stream(part)))
 
 
 def check_named(config: RunConfig) -> None:
@@ -378,8 +388,8 @@ def check_named(config: RunConfig) -> None:
     ):
         if not value:
             raise InputError(f"{flag} is not given; name one, such as {example}")
-    texts = config.instruct.text_only
-    if max(texts.share, texts.made_up) > 0 and not config.model.soft_words:
+    texts = config.instruction.text_only
+    if max(texts.share, texts.nonsense) > 0 and not config.model.soft_label_tokens:
         raise InputError(
-            "instruct.text_only needs soft words, through which the LLM hears of texts: set model.soft_words true"
+            "instruction.text_only needs soft label tokens, which carry texts to the LLM: set model.soft_label_tokens"
         )

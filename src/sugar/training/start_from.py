@@ -12,7 +12,7 @@ from sugar.training.environment import read_environment
 from sugar.training.guard import UnseenGuard, UnseenLeak
 from sugar.training.pretrained import where_it_began
 
-_DIVIDES = ("protocol", "validation", "leave_out", "relabel")
+_DIVIDES = ("protocol", "validation", "exclude", "relabel")
 
 
 def take_stage_one(
@@ -50,7 +50,7 @@ def _check_classes(model: Sugar, folder: Path, guard: UnseenGuard) -> None:
         raise InputError(f"start_from {folder}: its joint layout is not this run's; import the data with one layout")
     if model.motion is not None and "motion" not in described.parts:
         raise InputError(
-            f"start_from {folder}: has no trained motion head; give a run with stage represent, or set "
+            f"start_from {folder}: has no trained motion head; give a run with stage alignment, or set "
             "model.motion.weight 0"
         )
 
@@ -82,6 +82,6 @@ def _check_clips(folder: Path, data: DataConfig, store_hash: str, clips: str) ->
             )
     if theirs is not None:  # earlier runs do not say
         raise InputError(
-            f"start_from {folder}: the files of its data.protocol, leave_out or relabel have changed since, and other "
+            f"start_from {folder}: the files of its data.protocol, exclude or relabel have changed since, and other "
             "clips train now; give the files as they were or train it again"
         )

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from sugar.datasets.store import Store
+from sugar.datasets.store.store import Store
 from sugar.errors import InputError
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, TextEncoder, load_text_encoder
@@ -21,7 +21,7 @@ def check_descriptions(config: RunConfig, pack: KnowledgePack, classes: list[str
         raise InputError(
             f"knowledge pack {config.knowledge.pack}: no descriptions of class {missing[0]!r} "
             f"({len(missing)} missing), "
-            'which stage 2 learns to say; add them, or train without it: --stages \'["represent","baseline"]\''
+            'which stage 2 learns to say; add them, or train without it: --stages \'["alignment","baseline"]\''
         )
 
 

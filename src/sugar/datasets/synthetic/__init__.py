@@ -3,9 +3,9 @@
 A :class:`~sugar.datasets.synthetic.body.Person` has proportions and habits, a program fills a
 :class:`~sugar.datasets.synthetic.motion.Motion` with curves of joint angles and places of hands and feet,
 :func:`~sugar.datasets.synthetic.body.pose` turns the two into joint positions, and a camera with its noise
-looks on. Clips are like those of a Kinect v2 (layout ``ntu25``, metres, x to the sensor's left, y up, z away
+looks on. Clips are like those of a Kinect v2 (layout ``ntu25``, meters, x to the sensor's left, y up, z away
 from the sensor). They are no stand-in for real recordings: figures measured on them say that the code works,
-not how well a model recognises people.
+not how well a model recognizes people.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ SYNTHETIC_CLASSES = tuple(action.name for action in _ALL)
 # up of bending (bow), of a hand at the floor (touch the toes) and of bent knees (squat); marching of lifted
 # legs (kick) and of alternate feet (walk). And no two share limbs, heights and posture.
 UNSEEN_CLASSES = ("jumping jacks", "push with both hands", "pick up an object", "march on the spot")
-"""The four actions that the demo recognises without training on them."""
+"""The four actions that the demo recognizes without training on them."""
 SEEN_CLASSES = tuple(name for name in SYNTHETIC_CLASSES if name not in UNSEEN_CLASSES)
 
 PEOPLE = 12

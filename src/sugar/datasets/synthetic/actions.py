@@ -27,7 +27,7 @@ class Action:
 
 @dataclass(frozen=True)
 class PairAction:
-    """A class of two people; ``program`` fills the motions of both and returns how far apart they first stand, metres.
+    """A class of two people; ``program`` fills the motions of both and returns how far apart they first stand, meters.
 
     Args:
         program: gets the motion of the person who begins, then of the other.

@@ -52,8 +52,8 @@ class Person:
     """Somebody's body and habits.
 
     Args:
-        height: body height in metres.
-        offsets: ``[25, 3]`` parent to child of each joint in the rest pose, metres.
+        height: body height in meters.
+        offsets: ``[25, 3]`` parent to child of each joint in the rest pose, meters.
         posture: standing angles in degrees.
         tempo: 1 is average, 2 twice as fast.
         vigour: 1 is average; scales how far movements go.
@@ -87,12 +87,12 @@ class Person:
         )
 
     def length(self, joint: str) -> float:
-        """Length in metres of the bone that ends in a joint."""
+        """Length in meters of the bone that ends in a joint."""
         return float(np.linalg.norm(self.offsets[NTU25.index(joint)]))
 
 
 def pose(person: Person, motion: Motion) -> Array:
-    """Forward kinematics: joint positions ``[T, 25, 3]`` in metres.
+    """Forward kinematics: joint positions ``[T, 25, 3]`` in meters.
 
     The rotation of each bone is that of its parent times its own. Then the body is put down: the lower foot
     stands ``motion.lift`` above the floor, y = 0, and the ankles of the supporting feet stay over the origin;

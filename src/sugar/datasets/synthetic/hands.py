@@ -4,7 +4,7 @@ import numpy as np
 
 from sugar.datasets.synthetic.actions import Action
 from sugar.datasets.synthetic.motion import SIDES, SIGN, Motion, Side, beats, hold, ramp, through
-from sugar.skeleton.claims import Subject
+from sugar.facts.claims import Subject
 
 
 def hand(side: Side) -> Subject:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sugar.skeleton.claims import Claim, Predicate, Subject
+from sugar.facts.claims import Claim, Predicate, Subject
 
 Array = npt.NDArray[np.float64]
 Curve = npt.NDArray[np.float64]
@@ -61,7 +61,7 @@ class Motion:
         amplitude: 1 is average.
         repetitions: of movements that can be repeated.
         rng: for further choices of the program.
-        height: of the person, metres; only for programs of two people.
+        height: of the person, meters; only for programs of two people.
         angles: channel to curve ``[T]`` in degrees.
         lift: ``[T]`` height of the feet above the floor, body heights.
         support: the feet that stay where they are, in the air over it; none: the hips do.

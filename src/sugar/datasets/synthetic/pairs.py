@@ -1,6 +1,6 @@
 """Programs of actions of two people who face each other.
 
-Each has axes of its own: the place where it first stands, its front along -z. What lies ``d`` metres ahead of
+Each has axes of its own: the place where it first stands, its front along -z. What lies ``d`` meters ahead of
 the one and ``e`` ahead of the other is one place if the two first stand ``d + e`` apart.
 """
 
@@ -12,9 +12,9 @@ from sugar.datasets.synthetic.hands import hand
 from sugar.datasets.synthetic.motion import SIDES, Curve, Motion, Side, beats, hold, ramp
 
 
-def _come(m: Motion, metres: float, start: float, stop: float) -> None:
+def _come(m: Motion, meters: float, start: float, stop: float) -> None:
     """Step forward, or back if negative, and set the feet side by side."""
-    length = metres / m.height
+    length = meters / m.height
     count = max(2, round(abs(length) / 0.22) + 1)
     span = (stop - start) / count
     for k in range(count):
@@ -22,11 +22,11 @@ def _come(m: Motion, metres: float, start: float, stop: float) -> None:
         share = (0.5 if k in (0, count - 1) else 1) * 2 / (count - 1)
         m.step(side, start + k * span, start + (k + 0.95) * span, 0, -length * share)
     m.feet_act = set(SIDES)
-    m.say("body", "travels", "forward" if metres > 0 else "back")
+    m.say("body", "travels", "forward" if meters > 0 else "back")
 
 
 def _meet(a: Motion, b: Motion, until: float) -> tuple[float, float]:
-    """Let one, the other or both come near, or neither: how many metres each has moved by ``until``."""
+    """Let one, the other or both come near, or neither: how many meters each has moved by ``until``."""
     way = a.rng.uniform(0.5, 0.9) if a.rng.random() < 0.6 else 0.0
     who = a.rng.integers(3)
     ways = way * (1.0, 0.0, 0.5)[who], way * (0.0, 1.0, 0.5)[who]
@@ -40,7 +40,7 @@ def _meet(a: Motion, b: Motion, until: float) -> tuple[float, float]:
 
 
 def _hold_out(m: Motion, side: Side, place: npt.ArrayLike, share: Curve) -> None:
-    """Stretch a hand toward a place in metres."""
+    """Stretch a hand toward a place in meters."""
     m.arm(side, share, **{"raise": 40}, plane=15, roll=10, elbow=50)
     m.reach(side, "place", np.asarray(place) / m.height, share)
     m.add("hinge", m.rng.uniform(2, 7) * share)

@@ -11,8 +11,8 @@ from sugar.datasets.synthetic.bodies import rest_on_seat
 from sugar.datasets.synthetic.body import LEG_CHANNELS, Person, pose
 from sugar.datasets.synthetic.motion import Array, Motion
 from sugar.datasets.synthetic.truth import Truth, truth_of
+from sugar.skeleton.geometry import rotation_matrix
 from sugar.skeleton.layouts import NTU25
-from sugar.skeleton.transforms import rotation_matrix
 
 FPS = 30.0
 # Share of clips in which the sensor loses a hand or a foot for a while.
@@ -21,7 +21,7 @@ _LOST = 0.15
 
 @dataclass(frozen=True)
 class Camera:
-    """A sensor: its side of the person and its downward look in degrees, its height in metres."""
+    """A sensor: its side of the person and its downward look in degrees, its height in meters."""
 
     yaw: float
     tilt: float
@@ -47,7 +47,7 @@ def perform(person: Person, action: Action, rng: np.random.Generator) -> Motion:
 def perform_pair(
     first: Person, second: Person, action: PairAction, rng: np.random.Generator
 ) -> tuple[Motion, Motion, float]:
-    """One performance of two people, each in axes of its own, and the metres between their first places."""
+    """One performance of two people, each in axes of its own, and the meters between their first places."""
     time, repetitions = _time(first, action, rng)
     one, two = (_prepare(person, time, repetitions, rng) for person in (first, second))
     distance = action.program(one, two)
@@ -113,7 +113,7 @@ def record_pair(
 
 
 def opposite(joints: Array, distance: float) -> Array:
-    """Joints of somebody who stands ``distance`` metres ahead and faces the first person."""
+    """Joints of somebody who stands ``distance`` meters ahead and faces the first person."""
     return joints * (-1, 1, -1) - (0, 0, distance)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from sugar.datasets.synthetic.motion import SIDES, Array, Curve, Motion, Side
-from sugar.skeleton.claims import HEIGHTS, Claim, Subject
+from sugar.facts.claims import HEIGHTS, Claim, Subject
 from sugar.skeleton.layouts import NTU25
 
 # Hands that keep this near to where they were on the trunk are still, body heights.
@@ -83,7 +83,7 @@ def truth_of(motion: Motion, joints: Array, person: int = 0) -> Truth:
 
 
 def levels(joints: Array) -> Array:
-    """``[T, 6]`` borders in metres between the seven `HEIGHTS` of a person whose trunk were upright.
+    """``[T, 6]`` borders in meters between the seven `HEIGHTS` of a person whose trunk were upright.
 
     They lie midway between floor, knee, hip, chest, shoulder and head, and 0.4 of the neck's length above the head.
     """
@@ -130,6 +130,6 @@ def _keeps_still(joints: Array, side: Side) -> bool:
 
 
 def _height(joints: Array) -> float:
-    """Body height in metres from the bones of leg, trunk and head."""
+    """Body height in meters from the bones of leg, trunk and head."""
     legs = (("left_ankle", "left_knee"), ("left_knee", "left_hip"))
     return float(sum(np.median(_length(joints, *bone)) for bone in (*_TRUNK, *legs)) / 0.866)

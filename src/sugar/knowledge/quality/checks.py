@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sugar.facts.claims import Claim
+from sugar.facts.grammar import parse, read
 from sugar.knowledge.cache import EmbeddingCache
 from sugar.knowledge.embed import TextEncoder, embed_texts
-from sugar.knowledge.facts.grammar import parse, read
 from sugar.knowledge.pack import BODY_PARTS, ClassKnowledge, KnowledgePack
-from sugar.skeleton.claims import Claim
 
 COUNTS = {"motion": 3, "visual": 6, "descriptions": 4}
 MOTION_SENTENCES = (2, 3)
@@ -41,7 +41,7 @@ Severity = Literal["error", "advice"]
 class Finding:
     """One problem: the class (empty: the whole pack), the field as ``motion[2]``, and what is wrong.
 
-    An *error* breaks the form or gives a class away to another and must be mended. *Advice* is a matter of judgement:
+    An *error* breaks the form or gives a class away to another and must be fixed. *Advice* is a matter of judgement:
     a pack with no worse is fit for use.
     """
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from sugar.facts.grammar import of_two, parse, say
 from sugar.knowledge.cache import EmbeddingCache
 from sugar.knowledge.embed import TextEncoder, embed_texts
-from sugar.knowledge.facts.grammar import of_two, parse, say
 from sugar.knowledge.pack import BODY_PARTS, ClassKnowledge, KnowledgePack
 from sugar.knowledge.quality.checks import PART_OF, STOP_WORDS, split_words
 

@@ -7,10 +7,10 @@ from sugar.skeleton.layout import JointLayout
 
 
 def adjacency_subsets(layout: JointLayout) -> Tensor:
-    """Three normalised adjacency matrices `[3, V, V]`: self, towards the root, away from the root.
+    """Three normalized adjacency matrices `[3, V, V]`: self, towards the root, away from the root.
 
     The spatial partition of ST-GCN (arXiv 1801.07455, section 3.3): entry `[k, i, j]` weighs what joint `i`
-    takes from joint `j`; every row that has neighbours sums to one.
+    takes from joint `j`; every row that has neighbors sums to one.
     """
     num_joints = layout.num_joints
     inward = torch.zeros(num_joints, num_joints)

@@ -16,7 +16,7 @@ from sugar.config import at_least, between
 from sugar.errors import InputError
 from sugar.models.encoders.base import Encoder
 from sugar.models.encoders.streams import Stream, StreamReader
-from sugar.models.encoders.token_norm import Norm, normalise, token_norm
+from sugar.models.encoders.token_norm import Norm, normalize, token_norm
 from sugar.skeleton.layout import JointLayout
 
 
@@ -125,10 +125,10 @@ class PatchGCN(Encoder):
         x = x + self.joint_embedding.to(x.dtype)
         for block in self.joint_blocks:
             x = block(x, mask)
-        x = self.body(self.body_dropout(normalise(self.body_norm, x, mask).flatten(2)))
+        x = self.body(self.body_dropout(normalize(self.body_norm, x, mask).flatten(2)))
         for block in self.temporal_blocks:
             x = block(x, mask)
-        return normalise(self.norm, x, mask)
+        return normalize(self.norm, x, mask)
 
     def token_mask(self, frames: Tensor) -> Tensor:
         """See `Encoder.token_mask`."""
@@ -161,9 +161,9 @@ class JointBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`mask` bool `[P, L]` or None."""
-        x = x + self.path_dropout(self.mix(normalise(self.mix_norm, x, mask), mask))
-        x = x + self.path_dropout(F.silu(self.time(normalise(self.time_norm, x, mask), mask)))
-        return x + self.path_dropout(self.feed(normalise(self.feed_norm, x, mask)))
+        x = x + self.path_dropout(self.mix(normalize(self.mix_norm, x, mask), mask))
+        x = x + self.path_dropout(F.silu(self.time(normalize(self.time_norm, x, mask), mask)))
+        return x + self.path_dropout(self.feed(normalize(self.feed_norm, x, mask)))
 
 
 class JointMixing(nn.Module):
@@ -220,8 +220,8 @@ class TemporalBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """`mask` bool `[P, L]` or None."""
-        x = x + self.path_dropout(self.dropout(F.silu(self.time(normalise(self.time_norm, x, mask), mask))))
-        return x + self.path_dropout(self.feed(normalise(self.feed_norm, x, mask)))
+        x = x + self.path_dropout(self.dropout(F.silu(self.time(normalize(self.time_norm, x, mask), mask))))
+        return x + self.path_dropout(self.feed(normalize(self.feed_norm, x, mask)))
 
 
 class TemporalConvolution(nn.Module):

@@ -1,4 +1,4 @@
-"""Normalisation of tokens, of each by itself or of each channel over a batch; padded tokens have no say."""
+"""Normalization of tokens, of each by itself or of each channel over a batch; padded tokens have no say."""
 
 from typing import Literal
 
@@ -9,11 +9,11 @@ Norm = Literal["layer", "batch"]
 
 
 def token_norm(kind: Norm, channels: int) -> nn.LayerNorm | nn.BatchNorm1d:
-    """The normalisation that ``kind`` names, to be used by `normalise`."""
+    """The normalization that ``kind`` names, to be used by `normalize`."""
     return nn.LayerNorm(channels) if kind == "layer" else nn.BatchNorm1d(channels)
 
 
-def normalise(norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
+def normalize(norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
     """`[P, L, ..., C]` to the same.
 
     Where `mask` bool `[P, L]` is false a token is padding, of which the statistics of a batch hear nothing.

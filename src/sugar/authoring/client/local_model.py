@@ -1,0 +1,213 @@
+"""A model of one's own, run in this process: for people without a server, and for small jobs.
+
+Imports torch; nothing else imports this module before such a model is asked for. One question is answered at a time:
+for thousands start a server that batches them (vLLM) and use kind ``openai``.
+"""
+
+import asyncio
+import hashlib
+import io
+import re
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from sugar.authoring.client.providers import ProviderConfig, one_line, schema_prompt, turns
+from sugar.authoring.client.request import Declined, Repair, Reply, Request
+from sugar.errors import InputError
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_MODEL_FILES = {".safetensors", ".json", ".txt", ".model", ".jinja"}
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    model: Any
+    tokenizer: Any
+    processor: Any  # None: the model takes text alone
+    ends: frozenset[int]  # tokens that end an answer
+    longest: int | None  # positions of the model, where it has a limit
+
+
+class TransformersProvider:
+    """A causal or an image-text-to-text model from a folder or from Hugging Face.
+
+    It is loaded with the first question, in the checkpoint's own number format, over the GPUs if there are any. The
+    schema stands in the question; nothing holds the model to it.
+    """
+
+    def __init__(self, config: ProviderConfig) -> None:
+        self.config = config
+        self._folder = Path(config.name).expanduser()
+        self._local = self._folder.is_dir()
+        if not self._local and (self._folder.is_absolute() or config.name.startswith((".", "~"))):
+            raise InputError(f"provider.name: no folder {config.name}; name a model folder or a Hugging Face id")
+        if self._local and config.revision is not None:
+            raise InputError("provider.revision: belongs to a Hugging Face id; leave it out for a folder")
+        # A thread of its own keeps the questions in line, and the event loop's threads free.
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
+
+    @cached_property
+    def model(self) -> Mapping[str, Any]:
+        return {
+            "kind": self.config.kind,
+            "name": self._folder.resolve().name if self._local else self.config.name,
+            "revision": self._folder_hash() if self._local else self._commit(),
+            "max_tokens": self.config.max_tokens,
+            "temperature": self.config.temperature,
+            "extra_body": self.config.extra_body,
+        }
+
+    async def ask(self, request: Request, repair: Repair | None = None) -> Reply:
+        """Answer once; a canceled question stops at its next token.
+
+        Raises:
+            Declined: the question or its answer is too long, or does not fit into memory.
+            InputError: the model cannot be loaded or takes no pictures, or the pictures are a video.
+        """
+        stop = threading.Event()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, self._answer, request, repair, stop)
+        finally:
+            stop.set()
+
+    async def close(self) -> None:
+        """Let go of the model; a later question loads it again."""
+        self.__dict__.pop("_loaded", None)
+
+    def _answer(self, request: Request, repair: Repair | None, stop: threading.Event) -> Reply:
+        loaded = self._loaded
+        inputs = self._inputs(loaded, request, repair)
+        asked = inputs["input_ids"].shape[1]
+        room = self.config.max_tokens if loaded.longest is None else loaded.longest - asked
+        if room < 1:
+            raise Declined(f"the question has {asked} tokens, and the model takes {loaded.longest}")
+        limit = min(self.config.max_tokens, room)
+        try:
+            with torch.inference_mode():
+                output = loaded.model.generate(
+                    **inputs,
+                    **self.config.extra_body,
+                    max_new_tokens=limit,
+                    stopping_criteria=[lambda ids, scores: torch.full(ids.shape[:1], stop.is_set(), device=ids.device)],
+                )
+        except torch.OutOfMemoryError as error:
+            raise Declined(f"does not fit into memory with its {asked} tokens") from error
+        said = output[0, asked:].tolist()
+        if len(said) >= limit and said[-1] not in loaded.ends:
+            raise Declined(f"the answer was cut at {limit} tokens (provider.max_tokens, or all that the model takes)")
+        return Reply(loaded.tokenizer.decode(said, skip_special_tokens=True), asked, len(said))
+
+    def _inputs(self, loaded: _Loaded, request: Request, repair: Repair | None) -> Any:
+        """Tokens and pixels of the conversation, on the model's device."""
+        conversation = turns(schema_prompt(request), repair)
+        if loaded.processor is not None:
+            messages = [
+                {"role": turn["role"], "content": [{"type": "text", "text": turn["text"]}]} for turn in conversation
+            ]
+            messages[0]["content"] = [*_images(request), *messages[0]["content"]]
+            inputs = loaded.processor.apply_chat_template(messages, **_TOKENS)
+            return inputs.to(loaded.model.device, dtype=loaded.model.dtype)
+        if request.pictures:
+            raise InputError(f"provider.name: {self.config.name} takes no pictures; name an image-text-to-text model")
+        if loaded.tokenizer.chat_template:
+            messages = [{"role": turn["role"], "content": turn["text"]} for turn in conversation]
+            return loaded.tokenizer.apply_chat_template(messages, **_TOKENS).to(loaded.model.device)
+        text = "\n\n".join(turn["text"] for turn in conversation) + "\n"
+        return loaded.tokenizer(text, return_tensors="pt", return_token_type_ids=False).to(loaded.model.device)
+
+    @cached_property
+    def _loaded(self) -> _Loaded:
+        from transformers import (
+            AutoConfig,
+            AutoModelForCausalLM,
+            AutoModelForImageTextToText,
+            AutoProcessor,
+            AutoTokenizer,
+        )
+        from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+        source = str(self._folder) if self._local else self.config.name
+        where: dict[str, Any] = {"local_files_only": True} if self._local else {"revision": self.model["revision"]}
+        try:
+            sees = AutoConfig.from_pretrained(source, **where).model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+            processor: Any = AutoProcessor.from_pretrained(source, **where) if sees else None
+            tokenizer = processor.tokenizer if sees else AutoTokenizer.from_pretrained(source, **where)
+            kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+            model, report = kind.from_pretrained(
+                source,
+                dtype="auto",
+                device_map="auto",
+                use_safetensors=True,  # a pickle can run code
+                output_loading_info=True,
+                **where,
+            )
+        except (OSError, ValueError, ImportError, SafetensorError) as error:
+            raise InputError(f"provider.name: {self.config.name} cannot be loaded ({one_line(error)[:200]})") from error
+        if report["missing_keys"]:
+            raise InputError(f"provider.name: {self.config.name} lacks the weight {min(report['missing_keys'])}")
+        if sees and not processor.chat_template:
+            raise InputError(f"provider.name: {self.config.name} has no chat template; name a model tuned to answer")
+        ends = self._set_generation(model, tokenizer)
+        longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        return _Loaded(model.eval(), tokenizer, processor, ends, longest)
+
+    def _set_generation(self, model: Any, tokenizer: Any) -> frozenset[int]:
+        """Greedy or by temperature, whatever the checkpoint's own sampling; gives the tokens that end an answer."""
+        from transformers import GenerationConfig
+
+        ends = model.generation_config.eos_token_id
+        ends = tokenizer.eos_token_id if ends is None else ends
+        if ends is None:
+            raise InputError(f"provider.name: {self.config.name} has no token that ends an answer; name another model")
+        ends = ends if isinstance(ends, list) else [ends]
+        warm = {"temperature": self.config.temperature} if self.config.temperature else {}
+        model.generation_config = GenerationConfig(
+            do_sample=bool(warm), bos_token_id=tokenizer.bos_token_id, eos_token_id=ends, pad_token_id=ends[0], **warm
+        )
+        return frozenset(ends)
+
+    def _folder_hash(self) -> str:
+        """SHA-256 over all files that decide an answer."""
+        digest = hashlib.sha256()
+        for path in sorted(path for path in self._folder.iterdir() if path.suffix in _MODEL_FILES):
+            with path.open("rb") as file:
+                digest.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode())
+        return digest.hexdigest()
+
+    def _commit(self) -> str:
+        """The commit that the revision stands for."""
+        from transformers.utils.hub import cached_file, extract_commit_hash
+
+        revision = self.config.revision or "main"
+        if _COMMIT.fullmatch(revision):
+            return revision
+        at = f"provider.name: {self.config.name}@{revision}"
+        try:
+            commit = extract_commit_hash(cached_file(self.config.name, "config.json", revision=revision), None)
+        except OSError as error:
+            raise InputError(f"{at} cannot be found ({one_line(error)[:200]})") from error
+        if commit is None:
+            raise InputError(f"{at}: no commit known; give a full commit as revision")
+        return commit
+
+
+_TOKENS = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}
+
+
+def _images(request: Request) -> list[dict[str, Any]]:
+    """The pictures as content parts, decoded."""
+    from PIL import Image
+
+    if any(picture.media_type == "video/mp4" for picture in request.pictures):
+        raise InputError(f"{request.item}: is a video; kind transformers takes frames")
+    return [
+        {"type": "image", "image": Image.open(io.BytesIO(picture.data)).convert("RGB")} for picture in request.pictures
+    ]

@@ -1,1 +1,0 @@
-"""The grounded motion language: what joints show, in a small fixed vocabulary."""
