@@ -284,7 +284,7 @@ class Sugar(nn.Module):
         return self.language.describe(action, names, labels, action_mask=action_mask, fact_hints=fact_hints)
 
     def tell(self, tokens: Tensor, mask: Tensor, persons: Tensor) -> Sequence[str] | None:
-        """What the LLM is fact_hints of encoded clips in words (`verbalize_facts`); None without a motion head."""
+        """Fact hints for the prompt, a text a clip (`verbalize_facts`); None without a motion head."""
         if self.motion is None or self.reference is None or not self.config.language.fact_hints:
             return None
         return verbalize_facts(self.motion, self.reference, tokens, mask, persons)

@@ -1,4 +1,4 @@
-"""What the LLM is fact_hints of a clip in words, beside its action tokens."""
+"""Fact hints: claims about a clip that the prompt holds beside its action tokens."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def verbalize_facts(
 
     Args:
         tokens, mask: the encoder's output.
-        persons: ``[B, M]`` who is there: of one person nothing is fact_hints that takes two.
+        persons: ``[B, M]`` who is present; claims about two people are left out for one.
     """
     sure = motion.claim_probabilities(tokens, mask).cpu().numpy()
     alone = persons.cpu().numpy().sum(axis=1) < 2

@@ -200,7 +200,7 @@ def load_adapter(model: PeftModel, folder: Path, config: LanguageConfig) -> None
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What goes wrong is fact_hints in one line, not also by the libraries; and no progress bar in logs and pipes."""
+    """Errors are reported in one line, not also by the libraries; and no progress bar in logs and pipes."""
     loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
     hide_bar = not sys.stderr.isatty() and transformers_logging.is_progress_bar_enabled()

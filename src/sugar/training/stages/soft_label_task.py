@@ -25,7 +25,7 @@ class TextSource(Protocol):
 
 
 class SoftLabelTask(nn.Module):
-    """What the LLM is fact_hints of the candidates, by clips and by texts.
+    """Soft label tokens for clips, and for texts in place of clips.
 
     Args:
         words: trained here.
@@ -57,7 +57,7 @@ class SoftLabelTask(nn.Module):
         listed = torch.zeros(len(candidates), len(self.position))
         for row, names in enumerate(candidates):
             listed[row, [self.position[name] for name in names]] = 1.0
-        heard = torch.rand(len(candidates), 1, generator=generator) >= _UNHEARD
+        shown = torch.rand(len(candidates), 1, generator=generator) >= _UNHEARD
         with torch.no_grad():
             believed = self.class_probabilities(tokens, mask).float()
         class_probabilities = torch.zeros_like(listed).to(believed)
@@ -66,7 +66,7 @@ class SoftLabelTask(nn.Module):
         return (
             class_probabilities
             / class_probabilities.sum(dim=1, keepdim=True).clamp(min=1e-12)
-            * heard.to(class_probabilities)
+            * shown.to(class_probabilities)
         )
 
     def of_texts(self, clips: int, size: int, generator: torch.Generator) -> TextSamples:
