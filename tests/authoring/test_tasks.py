@@ -134,7 +134,7 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_every_prompt_is_used_and_its_examples_are_valid_answers(facts: MotionFacts):
-    prompts = {file.name.removesuffix(".txt") for file in (files("sugar.knowledge") / "prompts").iterdir()}
+    prompts = {file.name.removesuffix(".txt") for file in (files("sugar.authoring.tasks") / "prompts").iterdir()}
     assert prompts == set(requests(facts))
     for template, request in requests(facts).items():
         assert request.template == template

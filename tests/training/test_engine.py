@@ -186,7 +186,9 @@ def test_accumulated_passes_equal_one_large_pass(tmp_path: Path) -> None:
             objective,
             line_data(),
             collate,
-            loop=LoopConfig(epochs=10, batch_size=batch_size, accumulate=accumulate, tensorboard="off"),
+            loop=LoopConfig(
+                epochs=10, batch_size=batch_size, accumulate=accumulate, precision="float32", tensorboard="off"
+            ),
             optimization=OptimizationConfig(learning_rate=0.1, weight_decay=0.0),
             seed=1,
             folder=tmp_path / f"{batch_size}x{accumulate}",

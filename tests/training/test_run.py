@@ -27,6 +27,8 @@ from sugar.skeleton.layouts import NTU25
 from sugar.training import run as training_run
 from sugar.training.checkpoint import Checkpoint, checkpoint_path
 from sugar.training.config import RunConfig
+from sugar.training.engine import FitResult
+from sugar.training.precision import Precision
 from sugar.training.run import Run, train
 from sugar.workflows.evaluate import evaluate_run
 
@@ -65,9 +67,10 @@ def test_the_whole_model_is_where_a_stage_trains(folder: Path, tmp_path: Path, m
     run = Run(config_of(folder, stages=["baseline"]), tmp_path / "run", resume=False)
     places: list[tuple[str, str]] = []
 
-    def fit(objective: torch.nn.Module, *_: Any, **__: Any) -> None:
+    def fit(objective: torch.nn.Module, *_: Any, **__: Any) -> FitResult:
         objective.to("meta")  # as accelerate does
         places.append((run.model.device.type, next(objective.parameters()).device.type))
+        return FitResult(steps=1, seconds=0.0, loss=0.0, validation={}, precision=Precision("float32", "a test"))
 
     monkeypatch.setattr(training_run, "processes", Elsewhere)
     monkeypatch.setattr(training_run, "fit", fit)
