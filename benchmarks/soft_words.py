@@ -13,6 +13,7 @@ import torch
 
 from sugar.knowledge.pack import load_pack
 from sugar.models.llm.soft_label_tokens import LabelEmbeddings
+from sugar.models.run_folder import load_model
 from sugar.models.sugar import Sugar
 
 FACTORS = (0.7, 1.5, 3.0)
@@ -21,14 +22,16 @@ FACTORS = (0.7, 1.5, 3.0)
 @torch.no_grad()
 def agreement(model: Sugar, names: list[str], factor: float, *, lists: int, size: int, seed: int) -> float:
     """Share of ``lists`` lists of ``size`` names in which the LLM says the likeliest."""
-    if model.words is None or model.language is None:
+    if model.soft_label_tokens is None or model.language is None:
         raise SystemExit("the run has no soft label tokens: train it with model.soft_label_tokens true")
     generator = torch.Generator().manual_seed(seed)
     agreed = 0
     for _ in range(lists):
         chosen = [names[int(k)] for k in torch.randperm(len(names), generator=generator)[:size]]
         class_probabilities = (factor * torch.randn(1, len(chosen), generator=generator)).softmax(dim=1)
-        words, mask = model.words(class_probabilities, LabelEmbeddings.of(tuple(chosen), model.language))
+        words, mask = model.soft_label_tokens(
+            class_probabilities, LabelEmbeddings.from_names(tuple(chosen), model.language)
+        )
         projector = words.new_zeros(1, model.config.projector.num_queries, words.shape[2])
         tokens = torch.cat([projector, words], dim=1)
         heard = torch.cat([mask.new_zeros(projector.shape[:2]), mask], dim=1)
@@ -44,7 +47,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=9)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    model = Sugar.load(given.run).eval()
+    model = load_model(given.run)
     trained = list(model.classes)
     for what, names in (("trained", trained), ("new", [n for n in load_pack(given.pack).names if n not in trained])):
         for factor in FACTORS:

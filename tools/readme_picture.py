@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sugar import Sugar
 from sugar.datasets.store.store import Store
 from sugar.files import write_text
+from sugar.inference.recognizer import Recognizer
 from sugar.reports.drawing import palette
 from sugar.skeleton.clip import SkeletonClip
 
@@ -58,8 +58,8 @@ def draw(clip: SkeletonClip, label: str, confidence: float, description: str) ->
 def main(run: str, store: str, clip_id: str, out: str) -> None:
     opened = Store.open(store)
     clip = opened[opened.index(clip_id)]
-    found = Sugar.load(run).recognize(clip)
-    write_text(Path(out), draw(clip, found.label, found.top[0][1], found.description))
+    found = Recognizer.load(run).recognize(clip)
+    write_text(Path(out), draw(clip, found.label, found.probabilities[found.label], found.description))
 
 
 if __name__ == "__main__":

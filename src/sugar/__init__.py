@@ -3,19 +3,19 @@
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "JointLayout", "SkeletonClip", "Sugar", "__version__"]
+__all__ = ["InputError", "JointLayout", "Recognizer", "SkeletonClip", "__version__"]
 
 if TYPE_CHECKING:
     from sugar.errors import InputError
-    from sugar.models.sugar import Sugar
+    from sugar.inference.recognizer import Recognizer
     from sugar.skeleton.clip import SkeletonClip
     from sugar.skeleton.layout import JointLayout
 
 _HOME = {
     "InputError": "sugar.errors",
     "JointLayout": "sugar.skeleton.layout",
+    "Recognizer": "sugar.inference.recognizer",
     "SkeletonClip": "sugar.skeleton.clip",
-    "Sugar": "sugar.models.sugar",
 }
 
 

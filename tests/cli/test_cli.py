@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sugar import Sugar
+from sugar import Recognizer
 from sugar.cli.main import main
 from sugar.datasets.store.store import Store, write_store
 from sugar.datasets.synthetic import generate
@@ -219,7 +219,7 @@ def test_predict_reads_clips_in_the_runs_own_layout_and_by_their_dataset_yaml(
 
 def test_the_python_interface(run: Path, store: Path) -> None:
     clips = Store.open(store)
-    model = Sugar.load(run)
+    model = Recognizer.load(run)
     found = model.recognize(clips[5], candidates=["sit down", "stand up"])
     assert found.label in ("sit down", "stand up")
     assert sum(found.scores["fused"].values()) == pytest.approx(1)
@@ -344,7 +344,7 @@ def test_bad_use_of_predict(run: Path, store: Path, tmp_path: Path, capsys: pyte
     (tmp_path / "other.json").write_text(json.dumps(other))
     refused(capsys, ["predict", str(run), str(tmp_path / "other.json")], "coco17 cannot become 3-D layout ntu25")
     with pytest.raises(InputError, match="twice"):
-        Sugar.load(run).recognize(Store.open(store)[0], candidates=["a", "a"])
+        Recognizer.load(run).recognize(Store.open(store)[0], candidates=["a", "a"])
 
 
 def test_stores_that_cannot_be_read(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

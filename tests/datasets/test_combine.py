@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sugar import Sugar
+from sugar import Recognizer
 from sugar.cli.main import main
 from sugar.config import parse_config, read_yaml
 from sugar.datasets.protocols.protocols import ValidationConfig, get_protocol, split
@@ -112,7 +112,7 @@ def test_a_model_of_all_recognizes_each_store_in_its_own_layout(
         assert json.loads(capsys.readouterr().out)["n"] == 12
         report = json.loads((tmp_path / store.name / "report.json").read_text())
         assert report["classes"] == list(store.classes)
-    model = Sugar.load(run)
+    model = Recognizer.load(run)
     found = model.recognize(stores[0][0], candidates=FIRST)  # NTU's joints, a model of Kinect's
     assert set(found.scores["text"]) == set(FIRST)
     flat = retarget(stores[0][0], COCO17)
@@ -153,7 +153,7 @@ def test_unseen_classes_stay_out_of_training(stores: tuple[Store, Store], tmp_pa
     path = config(tmp_path / "c.yaml", stores[0], protocol=str(protocol))
     run = tmp_path / "run"
     assert main(["train", str(path), "--out", str(run)]) == 0
-    assert Sugar.load(run).classes == ("clap", "squat")
+    assert Recognizer.load(run).classes == ("clap", "squat")
     for file in run.rglob("*"):
         if file.is_file() and file.suffix in (".json", ".jsonl", ".txt", ".safetensors"):
             assert b"kick" not in file.read_bytes(), file

@@ -15,11 +15,11 @@ from sugar.datasets.protocols.class_overlap import overlapping
 from sugar.datasets.store.store import write_store
 from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
+from sugar.inference.recognizer import Recognizer
 from sugar.knowledge.bank import build_bank
 from sugar.knowledge.embed import TextEncoderConfig
 from sugar.knowledge.pack import load_pack
 from sugar.models.llm.soft_label_tokens import LabelEmbeddings, SoftLabelTokens
-from sugar.models.sugar import Sugar
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
 from sugar.training.guard import UnseenGuard, UnseenLeak
@@ -35,7 +35,7 @@ SEEN = tuple(name for name in PACK.names if name not in UNSEEN)
 
 def test_a_certain_name_is_said_in_the_words_of_the_llm() -> None:
     language = make_model()
-    names = LabelEmbeddings.of(("sit", "stand up"), language)
+    names = LabelEmbeddings.from_names(("sit", "stand up"), language)
     tokens, mask = SoftLabelTokens(language.width)(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), names)
     for row, name in enumerate(("sit", "stand up")):
         ids = torch.tensor(language.prompts.label(name))
@@ -46,7 +46,7 @@ def test_a_certain_name_is_said_in_the_words_of_the_llm() -> None:
 
 def test_doubt_blends_the_words_and_goes_as_far_as_the_longest_name() -> None:
     language = make_model()
-    names = LabelEmbeddings.of(("sit", "stand up"), language)
+    names = LabelEmbeddings.from_names(("sit", "stand up"), language)
     tokens, mask = SoftLabelTokens(language.width)(torch.tensor([[0.25, 0.75]]), names)
     assert mask.sum() == len(language.prompts.label("stand up"))
     sure = 0.75**4 / (0.75**4 + 0.25**4)  # the likelier stands out
@@ -237,15 +237,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 def test_a_run_with_soft_label_tokens_is_kept_and_hears_of_new_names(config: RunConfig, tmp_path: Path) -> None:
     trained = train(config, tmp_path / "run")
-    assert trained.words is not None
-    assert not torch.equal(trained.words.projection.weight, torch.eye(trained.words.projection.in_features))
-    loaded, clip = Sugar.load(tmp_path / "run"), next(iter(generate(1, 1, ("kick",))))
+    assert (tokens := trained.soft_label_tokens) is not None
+    assert not torch.equal(tokens.projection.weight, torch.eye(tokens.projection.in_features))
+    loaded, clip = Recognizer.load(tmp_path / "run"), next(iter(generate(1, 1, ("kick",))))
     pack = load_pack("synthetic")
     found = loaded.recognize(clip, ["kick", "clap"], pack)
-    assert found.scores["llm"] == trained.recognize(clip, ["kick", "clap"], pack).scores["llm"]
-    torch.nn.init.zeros_(loaded.projector.out.weight)  # of new actions the projector says nothing
+    assert found.scores["llm"] == Recognizer(trained).recognize(clip, ["kick", "clap"], pack).scores["llm"]
+    torch.nn.init.zeros_(loaded.model.projector.out.weight)  # of new actions the projector says nothing
     assert found.scores["llm"] == loaded.recognize(clip, ["kick", "clap"], pack).scores["llm"]
-    torch.nn.init.zeros_(loaded.words.projection.weight)
+    torch.nn.init.zeros_(loaded.model.soft_label_tokens.projection.weight)
     assert found.scores["llm"] != loaded.recognize(clip, ["kick", "clap"], pack).scores["llm"]
 
 

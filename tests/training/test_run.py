@@ -22,7 +22,7 @@ from sugar.datasets.store.store import Store, write_store
 from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.knowledge.pack import load_pack
-from sugar.models.sugar import Sugar
+from sugar.models.run_folder import load_model
 from sugar.skeleton.layouts import NTU25
 from sugar.training import run as training_run
 from sugar.training.checkpoint import Checkpoint, checkpoint_path
@@ -50,7 +50,7 @@ def test_the_baseline_alone_makes_a_run_that_loads(folder: Path, tmp_path: Path)
     run = tmp_path / "run"
     train(config_of(folder, stages=["baseline"]), run)
     assert json.loads((run / "classes.json").read_text())["parts"] == ["baseline"]
-    loaded = Sugar.load(run)
+    loaded = load_model(run)
     assert loaded.motion is None
     assert loaded.baseline is not None
     scores = evaluate_run(run, tmp_path / "report", side="validation", describe=False)["scores"]
@@ -141,8 +141,8 @@ def _process(rank: int, port: int, folder: str) -> None:
     here = Path(folder)
     config = config_of(here, stages=["alignment", "baseline"])
     saved: list[Path] = []
-    save = Sugar.save
-    Sugar.save = lambda self, to: (saved.append(to), save(self, to))[1]  # type: ignore[method-assign]
+    save = training_run.save_model
+    training_run.save_model = lambda model, to: (saved.append(to), save(model, to))[1]
     time.sleep(rank)  # a late process finds the folder as the main one leaves it
     model = train(config, here / "run")
     assert model.baseline is not None

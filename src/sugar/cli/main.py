@@ -167,23 +167,23 @@ def predict(
     run: Path, inputs: Sequence[str], candidates: str | None, knowledge: str | None, llm: str | None, as_json: bool
 ) -> None:
     """Recognize and describe clips."""
-    import torch
-
     from sugar.inference.predict import as_json as plain
     from sugar.inference.predict import find_pack, parse_candidates
-    from sugar.inference.predict import predict as predict_clips
+    from sugar.inference.recognizer import Recognizer
     from sugar.inference.sources import read_clips
-    from sugar.models.sugar import Sugar
 
     names = None if candidates is None else parse_candidates(candidates)
-    model = Sugar.load(run, llm=llm).to("cuda" if torch.cuda.is_available() else "cpu")
+    recognizer = Recognizer.load(run, llm=llm)
     pack = None if names is None else find_pack(run, knowledge)
-    clips = chain.from_iterable(read_clips(source, sys.stdin, model.layout) for source in inputs)
-    for found in predict_clips(model, clips, names, pack):
+    clips = chain.from_iterable(read_clips(source, sys.stdin, recognizer.model.layout) for source in inputs)
+    for found in recognizer.recognize_each(clips, names, pack):
         if as_json:
             print_json(plain(found))
         else:
-            print(f"{found.clip_id}: {found.label} ({found.top[0][1]:.0%}). {found.description}", flush=True)
+            print(
+                f"{found.clip_id}: {found.label} ({found.probabilities[found.label]:.0%}). {found.description}",
+                flush=True,
+            )
             for claim in found.claims:
                 print(f"  {_VERDICTS[claim.holds]} {claim.text}", flush=True)
 

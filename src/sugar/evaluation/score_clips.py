@@ -13,7 +13,9 @@ from sugar.datasets.store.store import Store
 from sugar.errors import InputError
 from sugar.knowledge.fact_captions import measure_clips
 from sugar.models.candidates import Candidates
-from sugar.models.sugar import SCORERS, Sugar
+from sugar.models.scorers.encoded import Encoded
+from sugar.models.scorers.scorers import NAMES, describe, score
+from sugar.models.sugar import Sugar
 from sugar.transforms.batches import ClipBatch, collate
 from sugar.transforms.views import View, view_joints
 
@@ -27,7 +29,7 @@ def score_clips(
     indices: Indices,
     candidates: Candidates,
     *,
-    scorers: Sequence[str] = SCORERS,
+    scorers: Sequence[str] = NAMES,
     batch_size: int = 64,
 ) -> dict[str, Table]:
     """Log-probabilities ``[N, K]`` over the candidates by scorer, in the order of ``indices``.
@@ -38,11 +40,11 @@ def score_clips(
     measured = _measured(model, store, indices, candidates) if {"motion", "llm"} & set(scorers) else None
     row = {int(index): number for number, index in enumerate(indices)}
 
-    def score(batch: ClipBatch) -> dict[str, torch.Tensor]:
+    def score_batch(batch: ClipBatch) -> dict[str, torch.Tensor]:
         of_batch = None if measured is None else measured[[row[i] for i in batch.indices.tolist()]]
-        return model.score(batch, candidates, scorers, of_batch)
+        return score(Encoded(model, batch, of_batch), candidates, scorers)
 
-    return {name: table.double().numpy() for name, table in in_batches(model, store, indices, score, batch_size)}
+    return {name: table.double().numpy() for name, table in in_batches(model, store, indices, score_batch, batch_size)}
 
 
 def _measured(model: Sugar, store: Store, indices: Indices, candidates: Candidates) -> torch.Tensor | None:
@@ -117,9 +119,10 @@ def describe_clips(
     batch_size: int = 32,
 ) -> list[str]:
     """What the LLM says of each clip: after its recognized label, one per index, or freely (``labels`` None)."""
-    measured = None if model.words is None else _measured(model, store, indices, candidates)
+    measured = None if model.soft_label_tokens is None else _measured(model, store, indices, candidates)
     texts: list[str] = []
     for piece, batch in _batches(model, store, indices, np.arange(len(indices)), batch_size, "describing"):
         of_batch = None if measured is None else measured[piece]
-        texts += model.describe(batch, candidates, None if labels is None else [labels[i] for i in piece], of_batch)
+        of_labels = None if labels is None else [labels[i] for i in piece]
+        texts += describe(Encoded(model, batch, of_batch), candidates, of_labels)
     return texts

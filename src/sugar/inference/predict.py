@@ -1,7 +1,6 @@
-"""Recognize clips from files: what `sugar predict` does."""
+"""The arguments and the output of `sugar predict`."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -9,10 +8,8 @@ from typing import Any
 
 from sugar.config import read_yaml, section
 from sugar.errors import InputError
+from sugar.inference.recognition import Recognition
 from sugar.knowledge.pack import KnowledgePack, load_pack
-from sugar.models.recognition import Recognition
-from sugar.models.sugar import Sugar
-from sugar.skeleton.clip import SkeletonClip
 
 TOP = 5
 _FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".lst", ".list", ".json", ".yaml", ".yml")
@@ -68,27 +65,13 @@ def find_pack(run: Path, name: str | None) -> KnowledgePack | None:
         return None
 
 
-def predict(
-    model: Sugar,
-    clips: Iterable[SkeletonClip],
-    candidates: Sequence[str] | None,
-    pack: KnowledgePack | None = None,
-    *,
-    batch_size: int = 32,
-) -> Iterator[Recognition]:
-    """Recognize clips as they come, in batches, in constant memory."""
-    waiting = iter(clips)
-    while batch := list(islice(waiting, batch_size)):
-        yield from model.recognize_all(batch, candidates, pack)
-
-
 def as_json(found: Recognition) -> dict[str, Any]:
     """One clip's result as ``predict --json`` prints it; ``facts``: what was measured, and the claims checked."""
     return {
         "clip_id": found.clip_id,
         "label": found.label,
-        "top": [[name, round(p, 6)] for name, p in found.top[:TOP]],
+        "top": [[name, round(p, 6)] for name, p in islice(found.probabilities.items(), TOP)],
         "scores": {scorer: {name: round(p, 6) for name, p in table.items()} for scorer, table in found.scores.items()},
         "description": found.description,
-        "facts": {"measured": found.measured, "claims": [asdict(claim) for claim in found.claims]},
+        "facts": {"measured": found.facts, "claims": [asdict(claim) for claim in found.claims]},
     }

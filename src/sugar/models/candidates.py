@@ -1,16 +1,14 @@
 """The candidates of a recognition: names, and what is known of each."""
 
-import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import device as Device
 
-from sugar.errors import InputError
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, TextEncoder, TextEncoderConfig, load_text_encoder
 from sugar.knowledge.pack import KnowledgePack
-from sugar.skeleton.clip import SkeletonClip
+from sugar.models.heads.motion import UnseenMotion
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +18,12 @@ class Candidates:
     Args:
         texts: knowledge texts; of a class of which nothing is known, its name.
         motion: motion sentences; None where a candidate has none.
+        unseen: scores the motion of names that were never trained; None where all were, or without ``motion``.
     """
 
     texts: TextBank
     motion: TextBank | None
+    unseen: UnseenMotion | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -33,28 +33,7 @@ class Candidates:
         return len(self.names)
 
     def to(self, device: Device) -> "Candidates":
-        return Candidates(self.texts.to(device), None if self.motion is None else self.motion.to(device))
-
-
-def check_question(
-    clips: Iterable[SkeletonClip], candidates: Iterable[str] | None, pack: KnowledgePack | None
-) -> tuple[tuple[SkeletonClip, ...], tuple[str, ...] | None]:
-    """Clips and names as a user gave them, in whatever holds them.
-
-    Raises:
-        InputError: what was given is something else, such as one text in place of a list.
-    """
-    asked = tuple(clips) if isinstance(clips, Iterable) else (clips,)
-    if wrong := [clip for clip in asked if not isinstance(clip, SkeletonClip)]:
-        raise InputError(f"clips: give a SkeletonClip, not {reprlib.repr(wrong[0])}; `sugar predict` reads files")
-    if pack is not None and not isinstance(pack, KnowledgePack):
-        raise InputError(f"pack: give what sugar.knowledge.pack.load_pack returns, not {reprlib.repr(pack)}")
-    if candidates is None:
-        return asked, None
-    names = tuple(candidates) if isinstance(candidates, Iterable) and not isinstance(candidates, str) else (None,)
-    if not all(isinstance(name, str) for name in names):
-        raise InputError(f"candidates: give a list of names, not {reprlib.repr(candidates)}")
-    return asked, tuple(map(str, names))
+        return Candidates(self.texts.to(device), None if self.motion is None else self.motion.to(device), self.unseen)
 
 
 def subset(trained: Candidates, names: Sequence[str]) -> Candidates:

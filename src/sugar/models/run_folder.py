@@ -12,14 +12,17 @@ from torch import nn
 from sugar.config import parse_config, read_yaml, section
 from sugar.errors import InputError
 from sugar.files import atomic_write, write_text
+from sugar.knowledge.bank import TextBank
 from sugar.models.config import ModelConfig
 from sugar.models.heads.motion import MotionReference
 from sugar.models.llm.model import LanguageModel
+from sugar.models.scorers.fusion import Fusion
+from sugar.models.sugar import Sugar
 from sugar.skeleton.layout import JointLayout
 
 CLASSES_FILE = "classes.json"
 REFERENCE_FILE = "motion_reference.safetensors"
-WORDS_FILE = "soft_label_tokens.safetensors"
+LABEL_TOKENS_FILE = "soft_label_tokens.safetensors"
 RUN_FORMAT = 1
 """Raise it whenever folders that were written before can no longer be read."""
 
@@ -155,3 +158,82 @@ def verify_base(language: LanguageModel, path: Path) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: does not name the LLM's hash ({error}); restore the file") from error
     language.verify(expected)
+
+
+def save_model(model: Sugar, folder: Path) -> None:
+    """Write the weights that training made into the run folder; ``config.yaml`` is the trainer's.
+
+    The LLM itself is named, not copied: only its adapter is written.
+    """
+    folder = Path(folder)
+    save_module(model.encoder, folder / "encoder.safetensors")
+    save_module(model.alignment, folder / "projection.safetensors")
+    model.trained.texts.save(folder / "texts")
+    # Stage 1 trains the motion head and measures its reference clips; without them the head cannot score.
+    if model.motion is not None and model.trained.motion is not None and model.reference is not None:
+        save_module(model.motion, folder / "motion.safetensors")
+        model.trained.motion.save(folder / "motion_sentences")
+        save_tensors(model.reference.tensors(), folder / REFERENCE_FILE)
+    if model.baseline is not None:
+        save_module(model.baseline, folder / "baseline.safetensors")
+    if model.projector is not None and model.language is not None:
+        save_module(model.projector, folder / "projector.safetensors")
+        if model.soft_label_tokens is not None:
+            save_module(model.soft_label_tokens, folder / LABEL_TOKENS_FILE)
+        if model.config.language.lora:
+            model.language.save_adapter(folder / "adapter")
+    if model.fusion is not None:
+        write_text(folder / "fusion.json", model.fusion.to_json() + "\n")
+    # Last: a folder with this file is a whole run.
+    whole = {"motion": model.reference, "baseline": model.baseline, "language": model.language}
+    parts = tuple(name for name, part in whole.items() if part is not None)
+    write_description(folder, RunDescription(tuple(model.classes), model.layout, parts))
+
+
+def load_stage_one(model: Sugar, folder: Path) -> None:
+    """Load encoder, alignment, motion head and, if there is one, the baseline of a run folder into ``model``.
+
+    Raises:
+        InputError: a file is missing or does not fit the model.
+    """
+    load_module(model.encoder, folder / "encoder.safetensors")
+    load_module(model.alignment, folder / "projection.safetensors")
+    if model.motion is not None:
+        load_module(model.motion, folder / "motion.safetensors")
+        model.reference = load_reference(folder / REFERENCE_FILE)
+    if (folder / "baseline.safetensors").is_file():
+        load_module(model.add_baseline(), folder / "baseline.safetensors")
+
+
+def load_model(folder: str | Path, *, llm: str | None = None) -> Sugar:
+    """Load a run folder, ready to recognize.
+
+    Args:
+        llm: the folder or id of the LLM where it is not where the run's config says.
+
+    Raises:
+        InputError: no run there, or a file of it is missing, damaged or does not fit.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such run folder; give the --out of `sugar train`")
+    described, config = read_description(folder), read_model_config(folder)
+    if llm is not None:
+        config.language.name = llm
+    bank = TextBank.load(folder / "texts")
+    motion_bank = TextBank.load(folder / "motion_sentences") if "motion" in described.parts else None
+    model = Sugar(config=config, layout=described.layout, classes=described.classes, bank=bank, motion_bank=motion_bank)
+    load_stage_one(model, folder)
+    if "baseline" in described.parts and model.baseline is None:
+        raise InputError(f"{folder / 'baseline.safetensors'}: missing from the run folder; restore the file")
+    if "language" in described.parts:
+        projector, language = model.add_language()
+        load_module(projector, folder / "projector.safetensors")
+        if model.soft_label_tokens is not None:
+            load_module(model.soft_label_tokens, folder / LABEL_TOKENS_FILE)
+        if config.language.lora:
+            language.load_adapter(folder / "adapter")
+        verify_base(language, folder / "environment.json")
+    if (folder / "fusion.json").is_file():
+        model.fusion = Fusion.read(folder / "fusion.json")
+    return model.eval()

@@ -11,17 +11,12 @@ from html import escape
 from typing import Any, Literal
 
 from sugar.facts.description_check import CheckedClaim
+from sugar.models.scorers.scorers import FUSED, FUSED_DESCRIPTION, SCORERS
 from sugar.reports.animation import Animation, animations_script
 from sugar.reports.page import asset, document, fact_lists, interval_mark, percent, svg, svg_text, table
 from sugar.skeleton.layout import PARTS
 
-SCORERS = {
-    "fc": "linear baseline on the joints, no texts; for unseen actions ConSE over class names",
-    "text": "encoder's clip beside the texts of a class",
-    "motion": "movement beside the motion sentences of a class",
-    "llm": "the language model chooses from the list of names",
-    "fused": "text, motion and llm together",
-}
+MEANINGS = {scorer.name: scorer.description for scorer in SCORERS} | {FUSED: FUSED_DESCRIPTION}
 TOP = 5
 CURVE_POINTS = 240
 SHADES = (0.25, 0.5, 0.75)
@@ -129,8 +124,8 @@ def _main(scores: Mapping[str, Any]) -> str:
 
 
 def _in_order(scores: Mapping[str, Any]) -> list[str]:
-    known = [name for name in SCORERS if name in scores]
-    return known + [name for name in scores if name not in SCORERS]
+    known = [name for name in MEANINGS if name in scores]
+    return known + [name for name in scores if name not in MEANINGS]
 
 
 def _scores(story: DemoStory) -> str:
@@ -138,7 +133,7 @@ def _scores(story: DemoStory) -> str:
     if story.unseen:
         parts.append(_score_table("Unseen actions, by name alone", story.unseen))
     used = _in_order({**(story.unseen or story.seen)["scores"], **story.seen["scores"]})
-    meanings = "".join(f"<dt>{escape(n)}</dt><dd>{escape(SCORERS[n])}</dd>" for n in used if n in SCORERS)
+    meanings = "".join(f"<dt>{escape(n)}</dt><dd>{escape(MEANINGS[n])}</dd>" for n in used if n in MEANINGS)
     return f"<h2>Scores</h2><div class='pair'>{''.join(parts)}</div><dl class='meanings'>{meanings}</dl>"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from sugar.knowledge.pack import load_pack
 from sugar.models.heads.claim_matching import fit_claims
 from sugar.models.heads.motion import REFERENCE_CLIPS, MotionReference
 from sugar.models.llm.model import LanguageModel
+from sugar.models.run_folder import save_model
 from sugar.models.scorers.fusion import Fusion
-from sugar.models.sugar import FUSED_SCORERS, Sugar
+from sugar.models.scorers.scorers import FUSED_NAMES, class_probabilities
+from sugar.models.sugar import Sugar
 from sugar.training import fingerprint as contents
 from sugar.training.checkpoint import CONTENTS
 from sugar.training.class_groups import group_classes
@@ -77,7 +79,7 @@ def train(config: RunConfig, out: str | Path, *, resume: bool = False) -> Sugar:
 
 def _given_fusion(config: RunConfig) -> Fusion:
     fusion = Fusion.read(config.fusion)
-    scorers = [name for name in FUSED_SCORERS if name != "motion" or config.model.motion.weight > 0]
+    scorers = [name for name in FUSED_NAMES if name != "motion" or config.model.motion.weight > 0]
     if set(fusion.weights) != set(scorers):
         raise InputError(f"fusion: {config.fusion} weighs {sorted(fusion.weights)}, but this run has {sorted(scorers)}")
     return fusion
@@ -225,7 +227,7 @@ class Run:
             frames=self.config.model.frames,
             lists=stage.lists,
             own=self.fact_captions if stage.fact_captions else None,
-            tell=self.model.tell,
+            tell=self.model.fact_hints,
             guard=self.guard,
             of_clips={i: self.clip_descriptions[i] for i in self.split.train.tolist() if i in self.clip_descriptions},
             soft=self._soft_label_tokens(),
@@ -241,7 +243,7 @@ class Run:
     def _soft_label_tokens(self) -> SoftLabelTask | None:
         """How the LLM learns to read the candidates' names, where the config wants it."""
         model, stage = self.model, self.config.instruction
-        if model.words is None or model.language is None:
+        if model.soft_label_tokens is None or model.language is None:
             return None
         sources: list[tuple[TextSource, float]] = []
         if stage.text_only.share > 0:
@@ -262,10 +264,10 @@ class Run:
             self.guard.check_names("nonsense labels", nonsense.names)
             sources.append((nonsense, stage.text_only.nonsense))
         return SoftLabelTask(
-            model.words,
+            model.soft_label_tokens,
             model.language,
             classes=self.classes,
-            class_probabilities=model.class_probabilities,
+            class_probabilities=partial(class_probabilities, model),
             sources=sources,
         )
 
@@ -275,14 +277,14 @@ class Run:
         model.fusion = self.fusion
         if self.fusion is None and len(self.split.validation) and "instruction" in self.config.stages:
             candidates = model.candidates(self.classes)
-            scores = score_clips(model, self.store, self.split.validation, candidates, scorers=FUSED_SCORERS)
+            scores = score_clips(model, self.store, self.split.validation, candidates, scorers=FUSED_NAMES)
             model.fusion = fit_fusion(scores, self.store.labels[self.split.validation])
         main_process_first(self._write)
         return model.eval()
 
     def _write(self) -> None:
         write_environment(self.out, self.record)
-        self.model.save(self.out)
+        save_model(self.model, self.out)
 
     def _fit(
         self,

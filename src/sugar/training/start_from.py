@@ -5,7 +5,7 @@ from typing import Any
 
 from sugar.config import as_plain, parse_config, read_yaml
 from sugar.errors import InputError
-from sugar.models.run_folder import read_description
+from sugar.models.run_folder import load_stage_one, read_description
 from sugar.models.sugar import Sugar
 from sugar.training.config import DataConfig, RunConfig
 from sugar.training.environment import read_environment
@@ -31,7 +31,7 @@ def take_stage_one(
     """
     _check_classes(model, folder, guard)
     _check_clips(folder, data, store_hash, clips)
-    model.take_stage_one(folder)
+    load_stage_one(model, folder)
     return where_it_began(folder, len(model.classes))
 
 

@@ -18,10 +18,10 @@ from sugar.datasets.store.store import Store, write_store
 from sugar.datasets.synthetic import SEEN_CLASSES, UNSEEN_CLASSES, generate
 from sugar.errors import InputError
 from sugar.files import write_text
+from sugar.inference.recognition import Recognition
+from sugar.inference.recognizer import Recognizer
 from sugar.inference.sources import write_clip
 from sugar.knowledge.pack import load_pack
-from sugar.models.recognition import Recognition
-from sugar.models.sugar import Sugar
 from sugar.reports.animation import animate
 from sugar.reports.demo_page import DemoStory, StoryClip, render_demo_page
 from sugar.skeleton.clip import SkeletonClip
@@ -100,7 +100,9 @@ def run_demo(out: Path, *, seed: int, overwrite: bool, console: Console) -> dict
     console.print(_table(result))
     gallery = _gallery(run, seen, unseen, out / "clips")
     for _, clip, found in gallery[:: max(1, len(gallery) // 5)]:
-        console.print(f"[bold]{clip.label}[/bold] -> {found.label} ({found.top[0][1]:.0%}). {found.description}")
+        console.print(
+            f"[bold]{clip.label}[/bold] -> {found.label} ({found.probabilities[found.label]:.0%}). {found.description}"
+        )
     story = DemoStory(
         title="SUGAR: skeletons, named and described",
         seen=reports["seen"],
@@ -156,7 +158,7 @@ def _gallery(
     run: Path, seen: Store, unseen: Store, folder: Path
 ) -> list[tuple[Literal["seen", "unseen"], SkeletonClip, Recognition]]:
     """Some clips of the test side and what the model says of them; the clips are also written as files."""
-    model, pack = Sugar.load(run), load_pack("synthetic")
+    recognizer, pack = Recognizer.load(run), load_pack("synthetic")
     sides: tuple[tuple[Literal["seen", "unseen"], Store, int], ...] = (
         ("unseen", unseen, SHOWN_UNSEEN),
         ("seen", seen, SHOWN),
@@ -168,7 +170,7 @@ def _gallery(
         clips = [store[int(test[i])] for i in np.linspace(0, len(test) - 1, count).round().astype(int)]
         for clip in clips:
             write_clip(clip, folder / f"{clip.clip_id}.json")
-        found = model.recognize_all(clips, store.classes, pack)
+        found = recognizer.recognize_all(clips, store.classes, pack)
         shown += [(side, clip, recognition) for clip, recognition in zip(clips, found, strict=True)]
     return shown
 

@@ -26,6 +26,7 @@ from sugar.files import check_folder
 from sugar.knowledge.pack import load_pack
 from sugar.models.candidates import Candidates
 from sugar.models.llm.prompts import read_label
+from sugar.models.run_folder import load_model
 from sugar.models.sugar import Sugar
 from sugar.reports.animation import animate
 from sugar.reports.report_files import write_report
@@ -72,7 +73,7 @@ def evaluate_run(
     check_folder(out)
     config, _ = parse_config(RunConfig, read_yaml(run / "config.yaml"), where=str(run / "config.yaml"))
     trained = read_environment(run)
-    model = Sugar.load(run, llm=llm).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = load_model(run, llm=llm).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     opened = Store.open(store or config.data.store)
     name = protocol or config.data.protocol
     asked = get_protocol(name)

@@ -15,7 +15,7 @@ from sugar.evaluation.fit_fusion import fit_fusion
 from sugar.evaluation.score_clips import Table, score_clips
 from sugar.files import check_folder, write_text
 from sugar.models.scorers.fusion import Fusion
-from sugar.models.sugar import FUSED_SCORERS
+from sugar.models.scorers.scorers import FUSED_NAMES
 from sugar.training.config import RunConfig
 from sugar.workflows.cross_validation import Parts
 
@@ -46,8 +46,9 @@ def cross_fit_fusion(
     rows = []
     for name, part in parts:
         model = parts.train_without(part, out / name, ("alignment", "instruction"))
-        names = FUSED_SCORERS if model.motion is not None else ("text", "llm")
-        tables = score_clips(model, parts.store, parts.clips[part], model.candidates(parts.classes), scorers=names)
+        tables = score_clips(
+            model, parts.store, parts.clips[part], model.candidates(parts.classes), scorers=FUSED_NAMES
+        )
         for scorer, table in tables.items():
             scores.setdefault(scorer, []).append(table)
         rows.append(part)

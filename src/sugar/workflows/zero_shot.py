@@ -18,6 +18,7 @@ from sugar.evaluation.score_clips import score_clips
 from sugar.evaluation.transductive import spread_labels
 from sugar.evaluation.zero_shot import generalized_accuracy
 from sugar.knowledge.pack import KnowledgePack
+from sugar.models.scorers.scorers import fuse
 from sugar.models.sugar import Sugar
 
 Side = Literal["test", "validation"]
@@ -145,5 +146,5 @@ def score_and_fuse(model: Sugar, evaluated: Evaluated, knowledge: KnowledgePack)
     candidates = model.candidates(evaluated.store.classes, knowledge)
     scores = score_clips(model, evaluated.store, evaluated.indices, candidates)
     tables = {scorer: np.exp(table) for scorer, table in scores.items()}
-    fused = model.fuse({name: torch.from_numpy(table) for name, table in scores.items()}, candidates)
+    fused = fuse(model, {name: torch.from_numpy(table) for name, table in scores.items()}, candidates)
     return tables | {"fused": fused.numpy()}

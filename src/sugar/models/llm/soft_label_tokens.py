@@ -33,8 +33,8 @@ class LabelEmbeddings:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, names: tuple[str, ...], language: LanguageModel) -> "LabelEmbeddings":
-        """The names in the LLM's words."""
+    def from_names(cls, names: tuple[str, ...], language: LanguageModel) -> "LabelEmbeddings":
+        """Embed the tokens of each name."""
         ids = [language.prompts.label(name) for name in names]
         longest = max(map(len, ids))
         padded = torch.tensor([[*row, *[language.prompts.end] * (longest - len(row))] for row in ids])

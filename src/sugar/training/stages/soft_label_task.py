@@ -48,7 +48,7 @@ class SoftLabelTask(nn.Module):
         self.words, self.class_probabilities, self.sources = words, class_probabilities, list(sources)
         names = tuple(dict.fromkeys([*classes, *(name for source, _ in sources for name in source.names)]))
         self.position = {name: k for k, name in enumerate(names)}
-        self.names = LabelEmbeddings.of(names, language)
+        self.names = LabelEmbeddings.from_names(names, language)
 
     def of_clips(
         self, tokens: Tensor, mask: Tensor, candidates: Sequence[Sequence[str]], generator: torch.Generator

@@ -13,34 +13,35 @@ from sugar.skeleton.clip import SkeletonClip
 
 @dataclass(frozen=True)
 class Recognition:
-    """What was recognized in one clip."""
+    """The recognition of one clip."""
 
     clip_id: str
     label: str
-    """The most probable candidate by the last scorer of `scores`: `fused` where it exists."""
-    top: list[tuple[str, float]]
-    """Candidates with their probabilities, the best first."""
+    """The most probable candidate."""
+    probabilities: dict[str, float]
+    """Probability of each candidate, the most probable first, by the last scorer of `scores` (`fused` if there)."""
     scores: dict[str, dict[str, float]]
     """Each scorer's probabilities by candidate."""
     description: str
-    """What the LLM says of the clip; empty without an LLM."""
-    measured: str
-    """What the joints say of the clip, in the fixed vocabulary."""
+    """The LLM's description of the clip; empty without an LLM."""
+    facts: str
+    """What the joints show, in the fixed vocabulary."""
     claims: list[CheckedClaim]
-    """The checkable claims of the description, and whether the joints bear them out."""
+    """The checkable claims of the description, and whether the joints confirm them."""
 
     @classmethod
-    def of(
+    def from_scores(
         cls, clip: SkeletonClip, names: Sequence[str], probabilities: Mapping[str, Tensor], description: str
     ) -> "Recognition":
-        """What scorers and LLM say of one clip, with its own facts beside it.
+        """From scorers and LLM, with the facts measured from the clip.
 
         Args:
-            probabilities: ``[K]`` of the ``names`` by scorer, `fused` among them.
+            probabilities: ``[K]`` of the ``names`` by scorer; the last decides.
         """
         facts = measure(clip)
         scores = {scorer: dict(zip(names, table.tolist(), strict=True)) for scorer, table in probabilities.items()}
-        ranked = sorted(scores["fused"].items(), key=lambda pair: -pair[1])
+        main = list(scores)[-1]
+        ranked = dict(sorted(scores[main].items(), key=lambda pair: -pair[1]))
+        label = names[int(probabilities[main].argmax())]
         claims = check_claims(description, facts)
-        best = names[int(probabilities["fused"].argmax())]
-        return cls(clip.clip_id, best, ranked, scores, description, fact_caption(facts), claims)
+        return cls(clip.clip_id, label, ranked, scores, description, fact_caption(facts), claims)
