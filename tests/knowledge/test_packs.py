@@ -22,7 +22,7 @@ from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
 from sugar.knowledge.pack import load_pack, shipped_packs
 from sugar.knowledge.quality.checks import check_pack
 
-# Shares of held-out texts that find their class, some 0.03 below what `python benchmarks/packs.py` measures: visual
+# Shares of held-out texts that find their class, some 0.03 below what `python lab/benchmarks/packs.py` measures: visual
 # texts and descriptions by the mean of the other texts of each class, motion sentences among themselves.
 FLOORS = {
     "msr_action3d": (0.94, 0.97, 0.22),
@@ -37,8 +37,8 @@ FLOORS = {
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    """benchmarks/packs.py as a module."""
-    path = Path(__file__).parents[2] / "benchmarks" / "packs.py"
+    """lab/benchmarks/packs.py as a module."""
+    path = Path(__file__).parents[2] / "lab" / "benchmarks" / "packs.py"
     spec = importlib.util.spec_from_file_location("benchmark_packs", path)
     assert spec is not None
     assert spec.loader is not None

@@ -20,13 +20,13 @@ from sugar.knowledge.pack import load_pack, shipped_packs
 from sugar.models.llm.prompts import CHOOSE, PromptEncoder
 from sugar.models.llm.weights import LanguageConfig, load_base
 
-TOOLS = Path(__file__).parents[2] / "tools" / "sugar_lm"
+TOOLS = Path(__file__).parents[2] / "lab" / "sugar_lm"
 WEIGHTS = Path(__file__).parents[2] / "src" / "sugar" / "models" / "llm" / "shipped" / "sugar-lm"
 
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch):
-    """Imports a script of tools/sugar_lm, which is no package."""
+    """Imports a script of lab/sugar_lm, which is no package."""
     monkeypatch.syspath_prepend(str(TOOLS))
 
     def load(name: str) -> ModuleType:

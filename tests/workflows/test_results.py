@@ -1,4 +1,4 @@
-"""docs/results.md is what tools/results.py makes of figures taken from reports, and of nothing else."""
+"""docs/results.md is what lab/results/results.py makes of figures taken from reports, and of nothing else."""
 
 import importlib.util
 import json
@@ -18,13 +18,13 @@ from sugar.workflows.ablation_table import read_table
 from sugar.workflows.aggregate import aggregate_seeds
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("results", ROOT / "tools" / "results.py")
+SPEC = importlib.util.spec_from_file_location("results", ROOT / "lab" / "results" / "results.py")
 assert SPEC
 assert SPEC.loader
 results: Any = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(results)
 
-DATA = sorted((ROOT / "docs" / "results" / "data").glob("*.json"))
+DATA = sorted((ROOT / "lab" / "results" / "data").glob("*.json"))
 CLASSES = ("sit down", "stand up", "clap")
 
 
@@ -61,21 +61,22 @@ def report(folder: Path, draw: int = 0, **changes: Any) -> Path:
 
 
 @pytest.fixture
-def docs(tmp_path: Path) -> Path:
-    folder = tmp_path / "docs"
-    (folder / "results" / "data").mkdir(parents=True)
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    (folder / "lab" / "results" / "data").mkdir(parents=True)
+    (folder / "docs").mkdir()
     return folder
 
 
-def take(docs: Path, *words: Any) -> dict[str, Any]:
-    results.main(["--docs", str(docs), "take", *map(str, words)])
-    return json.loads((docs / "results" / "data" / f"{words[0]}.json").read_text())
+def take(root: Path, *words: Any) -> dict[str, Any]:
+    results.main(["--root", str(root), "take", *map(str, words)])
+    return json.loads((root / "lab" / "results" / "data" / f"{words[0]}.json").read_text())
 
 
-def written(docs: Path, template: str) -> str:
-    (docs / "results" / "results.template.md").write_text(template)
-    results.main(["--docs", str(docs), "write"])
-    return (docs / "results.md").read_text()
+def written(root: Path, template: str) -> str:
+    (root / "lab" / "results" / "results.template.md").write_text(template)
+    results.main(["--root", str(root), "write"])
+    return (root / "docs" / "results.md").read_text()
 
 
 def strings(value: Any) -> Iterator[str]:
@@ -90,8 +91,8 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def test_the_page_is_that_of_template_and_data() -> None:
-    assert (ROOT / "docs" / "results.md").read_text() == results.render(ROOT / "docs"), (
-        "docs/results.md is not edited by hand: change the template, then `python tools/results.py write`"
+    assert (ROOT / "docs" / "results.md").read_text() == results.render(ROOT), (
+        "docs/results.md is not edited by hand: change the template, then `python lab/results/results.py write`"
     )
 
 
@@ -104,9 +105,9 @@ def test_data_say_nothing_of_machines_and_clips(path: Path) -> None:
     assert not found & {"clip_ids", "clip_id", "predictions", "system", *said}
 
 
-def test_scores_come_through(docs: Path, tmp_path: Path) -> None:
+def test_scores_come_through(root: Path, tmp_path: Path) -> None:
     reports = [report(tmp_path / f"run-{seed}" / "report", seed) for seed in range(3)]
-    taken = take(docs, "scores", *reports)
+    taken = take(root, "scores", *reports)
     assert [r["seed"] for r in taken["groups"][0]["reports"]] == [0, 1, 2]
     assert taken["groups"][0]["data_hash"] == ["abc123"]
     first = taken["groups"][0]["reports"][0]
@@ -119,7 +120,7 @@ def test_scores_come_through(docs: Path, tmp_path: Path) -> None:
         "{{ figure scores description_metrics.claims mean .0f }}; {{ figure scores run range s }}; "
         "{{ figure scores scores.llm.top1 less scores scores.text.top1 % }}"
     )
-    page = written(docs, f"# Results\n\n{{{{ table scores }}}}\n\n{figures}\n")
+    page = written(root, f"# Results\n\n{{{{ table scores }}}}\n\n{figures}\n")
     texts = [json.loads((r / "report.json").read_text())["scores"] for r in reports]
     each = [100 * scores["text"]["top1"] for scores in texts]
     less = np.mean([100 * (scores["llm"]["top1"] - scores["text"]["top1"]) for scores in texts])
@@ -131,13 +132,13 @@ def test_scores_come_through(docs: Path, tmp_path: Path) -> None:
     assert len(set(each)) > 1
 
 
-def test_columns_may_be_of_several_protocols(docs: Path, tmp_path: Path) -> None:
+def test_columns_may_be_of_several_protocols(root: Path, tmp_path: Path) -> None:
     a = [report(tmp_path / f"a-{seed}" / "report", seed) for seed in range(2)]
     b = report(tmp_path / "b" / "report", 3, protocol="cross-subject", data_hash="def", scorers=("fc", "fused"))
     (b.parent / "config.yaml").write_text("seed: 3\nmodel: {language: {name: other-lm}}\n")
-    taken = take(docs, "both", "--column", "two seeds", *a, "--column", "one", b)
+    taken = take(root, "both", "--column", "two seeds", *a, "--column", "one", b)
     assert taken["differs"] == {"model.language.name": {"two seeds": "small-lm", "one": "other-lm"}}
-    lines = written(docs, "{{ table both }}\n").splitlines()
+    lines = written(root, "{{ table both }}\n").splitlines()
     assert lines[0] == "| top-1 % | two seeds | one |"
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| `fc`", "| `text`", "| `llm`", "| `fused`"]
     assert re.fullmatch(r"\| `fc` \|  \| \d+\.\d \|", lines[2])
@@ -145,20 +146,20 @@ def test_columns_may_be_of_several_protocols(docs: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("changes", [{"protocol": "cross-subject"}, {"data_hash": "def"}, {"split": "validation"}])
-def test_a_mix_is_refused(changes: dict[str, str], docs: Path, tmp_path: Path) -> None:
+def test_a_mix_is_refused(changes: dict[str, str], root: Path, tmp_path: Path) -> None:
     mixed = [report(tmp_path / "a" / "report", 0), report(tmp_path / "b" / "report", 1, **changes)]
     for words in (mixed, ["--column", "both", *mixed]):
         with pytest.raises(SystemExit, match=f"{next(iter(changes))} is not that of"):
-            take(docs, "mixed", *words)
-    assert not list((docs / "results" / "data").iterdir())
+            take(root, "mixed", *words)
+    assert not list((root / "lab" / "results" / "data").iterdir())
 
 
-def test_seeds_may_have_data_of_their_own_where_the_table_says_so(docs: Path, tmp_path: Path) -> None:
+def test_seeds_may_have_data_of_their_own_where_the_table_says_so(root: Path, tmp_path: Path) -> None:
     reports = [report(tmp_path / f"run-{seed}" / "report", seed, data_hash=f"{seed}") for seed in range(2)]
-    assert take(docs, "demo", *reports, "--own-data")["groups"][0]["data_hash"] == ["0", "1"]
+    assert take(root, "demo", *reports, "--own-data")["groups"][0]["data_hash"] == ["0", "1"]
 
 
-def test_zero_shot_rows(docs: Path, tmp_path: Path) -> None:
+def test_zero_shot_rows(root: Path, tmp_path: Path) -> None:
     def section(seed: int) -> dict[str, Any]:
         fused = {"top1": 0.6 + seed / 5, "top5": 1.0, "generalized": {"harmonic": 0.4 + seed / 10}}
         return {"chance": 1 / 3, "scores": {"fc": {"top1": 0.5, "top5": 1.0}, "fused": fused}}
@@ -166,23 +167,23 @@ def test_zero_shot_rows(docs: Path, tmp_path: Path) -> None:
     seen = [report(tmp_path / f"a-{seed}" / "report", seed, zero_shot=section(seed)) for seed in range(2)]
     other = section(0) | {"scores": {"fc": {"top1": 0.5, "top5": 1.0}, "fused": {"top1": 0.6, "top5": 0.9}}}
     cross = report(tmp_path / "c" / "report", 0, protocol="another", zero_shot=other)
-    take(docs, "zero_shot", "--row", "split", *seen, "--row", "one to another", cross)
+    take(root, "zero_shot", "--row", "split", *seen, "--row", "one to another", cross)
     figure = "{{ figure zero_shot zero_shot.scores.fused.top1 less zero_shot zero_shot.scores.fc.top1 % }}"
-    lines = written(docs, "{{ table zero_shot }}\n" + figure).splitlines()
+    lines = written(root, "{{ table zero_shot }}\n" + figure).splitlines()
     assert lines[0] == "| protocol | clips | seeds | chance | `fc` | `fused` |"
     assert lines[2] == "| split | 30 | 2 | 33.3 | 50.0 ± 0.0 | 70.0 ± 14.1 |"
     assert lines[3] == "| one to another | 30 | 1 | 33.3 | 50.0 | 60.0 |"
     assert lines[4] == "+15.0"
-    lines = written(docs, "{{ table zero_shot generalized.harmonic }}").splitlines()
+    lines = written(root, "{{ table zero_shot generalized.harmonic }}").splitlines()
     assert (lines[0], lines[2:]) == ("| protocol | clips | seeds | `fused` |", ["| split | 30 | 2 | 45.0 ± 7.1 |"])
-    lines = written(docs, "{{ table zero_shot top5 }}").splitlines()
+    lines = written(root, "{{ table zero_shot top5 }}").splitlines()
     assert lines[3] == "| one to another | 30 | 1 | 100.0 | 90.0 |"
     with pytest.raises(SystemExit, match="no actions that were never trained"):
-        take(docs, "none", "--row", "split", report(tmp_path / "d" / "report"))
+        take(root, "none", "--row", "split", report(tmp_path / "d" / "report"))
 
 
-def test_an_ablation_comes_through(docs: Path, tmp_path: Path) -> None:
-    table = read_table(ROOT / "ablations" / "utd_mhad_lora.yaml")
+def test_an_ablation_comes_through(root: Path, tmp_path: Path) -> None:
+    table = read_table(ROOT / "lab" / "ablations" / "utd_mhad_table4_projector.yaml")
     scorers = ("text", "motion", "llm", "fused")
     done = {
         row: {seed: report(tmp_path / f"{place}-{seed}" / "report", 10 * place + seed, seed=seed, scorers=scorers)}
@@ -191,24 +192,24 @@ def test_an_ablation_comes_through(docs: Path, tmp_path: Path) -> None:
     }
     for folder in (path for by_seed in done.values() for path in by_seed.values()):
         (folder / RECORD_FILE).write_text('{"seconds": {"instruction": 2.5}}')
-    result = summarize(table, done, seeds=[1], short=False, failures={"projector alone-2": "/home/someone/run: broken"})
+    result = summarize(table, done, seeds=[1], short=False, failures={"TQP-2": "/home/someone/run: broken"})
     (tmp_path / "table.json").write_text(json.dumps(result))
-    taken = take(docs, "lora", tmp_path / "table.json")["content"]
+    taken = take(root, "table4", tmp_path / "table.json")["content"]
     assert taken["rows"] == result["rows"]
-    assert taken["failures"] == {"projector alone-2": "run: broken"}
-    page = written(docs, '## LoRA\n\n{{ table lora }}\n\n{{ figure lora "with LoRA" scores.llm.top1 % }}\n')
-    llm = 100 * result["rows"]["with LoRA"]["scores"]["llm"]["top1"]["mean"]
-    expected = table_markdown(result).replace(f"## {table.title}", "## LoRA").replace("/home/someone/", "")
+    assert taken["failures"] == {"TQP-2": "run: broken"}
+    page = written(root, '## Table 4\n\n{{ table table4 }}\n\n{{ figure table4 "one Q-Former" scores.llm.top1 % }}\n')
+    llm = 100 * result["rows"]["one Q-Former"]["scores"]["llm"]["top1"]["mean"]
+    expected = table_markdown(result).replace(f"## {table.title}", "## Table 4").replace("/home/someone/", "")
     assert page == f"{expected}\n{llm:.1f}\n"
     (tmp_path / "table.json").write_text(json.dumps(result | {"data_hash": ["a", "b"]}))
     with pytest.raises(SystemExit, match="data_hash"):
-        take(docs, "lora", tmp_path)
+        take(root, "table4", tmp_path)
 
 
-def test_json_of_a_benchmark(docs: Path, tmp_path: Path) -> None:
+def test_json_of_a_benchmark(root: Path, tmp_path: Path) -> None:
     (tmp_path / "speed.json").write_text('{"shapes": {"NTU": {"clips/s": 182.94}}, "file": "/home/someone/x.json"}')
-    assert take(docs, "speed", tmp_path / "speed.json")["content"]["file"] == "x.json"
-    assert written(docs, '{{ figure speed "shapes.NTU.clips/s" .1f }} clips/s') == "182.9 clips/s"
+    assert take(root, "speed", tmp_path / "speed.json")["content"]["file"] == "x.json"
+    assert written(root, '{{ figure speed "shapes.NTU.clips/s" .1f }} clips/s') == "182.9 clips/s"
 
 
 @pytest.mark.parametrize(
@@ -223,14 +224,14 @@ def test_json_of_a_benchmark(docs: Path, tmp_path: Path) -> None:
         ("nothing", "data/speed.json: not in"),
     ],
 )
-def test_a_template_that_does_not_fit_is_refused(template: str, words: str, docs: Path) -> None:
-    (docs / "results" / "data" / "speed.json").write_text('{"kind": "figures", "content": {"a": 1.5}}')
+def test_a_template_that_does_not_fit_is_refused(template: str, words: str, root: Path) -> None:
+    (root / "lab" / "results" / "data" / "speed.json").write_text('{"kind": "figures", "content": {"a": 1.5}}')
     with pytest.raises(SystemExit, match=words):
-        written(docs, template)
-    assert not (docs / "results.md").exists()
+        written(root, template)
+    assert not (root / "docs" / "results.md").exists()
 
 
-def test_what_cannot_be_taken_is_refused(docs: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_taken_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text("{")
     given = report(tmp_path / "run" / "report")
     for words, message in (
@@ -242,4 +243,4 @@ def test_what_cannot_be_taken_is_refused(docs: Path, tmp_path: Path) -> None:
         ([given, given], "seed of its own"),
     ):
         with pytest.raises(SystemExit, match=message):
-            take(docs, "x", *words)
+            take(root, "x", *words)

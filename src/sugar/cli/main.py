@@ -336,7 +336,7 @@ def _parser(command_line: Sequence[str]) -> ArgumentParser:
     commands.add_subcommand("predict", command, help=predict.__doc__)
 
     command = new_parser(ablate.__doc__)
-    command.add_argument("table", type=Path, help="YAML file of the table, such as those in ablations/")
+    command.add_argument("table", type=Path, help="YAML file of the table, such as those in lab/ablations/")
     command.add_argument("--out", type=Path, required=True, help="folder of the runs and the table")
     command.add_argument("--store", type=str | None, help="store, in place of the base config's")
     command.add_argument(

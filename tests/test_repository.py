@@ -1,0 +1,59 @@
+"""What a stranger finds in the repository: guides whose paths exist, a workflow that tests what is promised."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import sugar
+
+ROOT = Path(__file__).parents[1]
+GUIDES = ("SECURITY.md",)
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_paths_in_guides_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/.])((?:src/sugar|tests|docs|lab|configs|\.github)/[\w./-]*[\w/])", text))
+    named |= {target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")}
+    assert [path for path in sorted(named) if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+def test_the_version_stands_in_one_place() -> None:
+    assert "version" not in PROJECT["project"]
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "src/sugar/__init__.py"
+    others = [name for name in ("README.md", "CITATION.cff") if sugar.__version__ in (ROOT / name).read_text()]
+    assert others == []
+
+
+def test_the_workflow_tests_every_system_and_python() -> None:
+    job = read(ROOT / ".github/workflows/test.yml")["jobs"]["test"]
+    matrix = job["strategy"]["matrix"]
+    assert matrix["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert PROJECT["project"]["requires-python"] == f">={matrix['python'][0]}"
+    install = next(step["run"] for step in job["steps"] if step.get("name") == "Install")
+    extras = re.findall(r"-e \"(\.\[.*?\])\"", (ROOT / "Makefile").read_text())
+    assert f'"{extras[0]}"' in install
+
+
+def test_citation_and_templates_are_whole() -> None:
+    citation = read(ROOT / "CITATION.cff")
+    assert citation["license"] == PROJECT["project"]["license"]
+    assert citation["preferred-citation"]["title"].startswith("SUGAR")
+    forms = [path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.name != "config.yml"]
+    assert len(forms) >= 3
+    for form in map(read, forms):
+        assert {"name", "description", "body"} <= form.keys()
+        ids = [field["id"] for field in form["body"]]
+        assert len(set(ids)) == len(ids)
+        assert any(field.get("validations", {}).get("required") for field in form["body"])
