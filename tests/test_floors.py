@@ -7,6 +7,7 @@ outside: it may offer anything, lazily.
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,14 @@ def _room_of(module: str) -> str | None:
 def test_no_import_runs_upward():
     assert (SOURCE / "errors.py").is_file()
     assert violations(SOURCE) == []
+
+
+def test_no_import_circle():
+    files = {
+        ".".join(("sugar", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in SOURCE.rglob("*.py")
+    }
+    graph = {module: {i.module for i in imports(path, SOURCE)} & files.keys() for module, path in files.items()}
+    TopologicalSorter(graph).prepare()  # a CycleError names the circle
 
 
 def test_allowed_exceptions_are_still_needed():

@@ -19,10 +19,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from sugar.authoring.client.config import ProviderConfig, RunningConfig
+from sugar.authoring.client.job import run_requests
 from sugar.authoring.client.journal import Journal
-from sugar.authoring.client.providers import OpenAIProvider, ProviderConfig
+from sugar.authoring.client.progress import Summary
+from sugar.authoring.client.providers import OpenAIProvider
 from sugar.authoring.client.request import Request
-from sugar.authoring.client.running import RunningConfig, Summary, run_requests
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from answering_server import server_process

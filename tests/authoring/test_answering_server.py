@@ -13,7 +13,8 @@ from answering_script import Asked
 from answering_server import KINDS, AnsweringServer, Faults, server_process
 from test_providers import KEY, QUESTION, Movement, ask, ask_all, environment  # noqa: F401
 
-from sugar.authoring.client.providers import ProviderConfig, from_config
+from sugar.authoring.client.config import ProviderConfig
+from sugar.authoring.client.providers import load_provider
 
 
 def test_hundreds_at_once():
@@ -29,7 +30,7 @@ def test_hundreds_at_once():
         return {"text": asked.prompt}
 
     with AnsweringServer(answer) as server:
-        provider = from_config(ProviderConfig(name="m", base_url=server.base_url, timeout=300))
+        provider = load_provider(ProviderConfig(name="m", base_url=server.base_url, timeout=300))
         replies = asyncio.run(ask_all(provider, requests))
         assert server.service.most_at_once == len(requests)
     assert [json.loads(reply.text)["text"] for reply in replies] == [request.prompt for request in requests]
@@ -74,7 +75,7 @@ def test_the_server_as_a_process_answers_from_its_script(tmp_path: Path):
     log = tmp_path / "asked.jsonl"
     prompts = ["Class: drink", "Class: drink", "Walk", "else"]
     with server_process("--script", str(tmp_path / "script.json"), "--log", str(log), "--key", KEY) as url:
-        provider = from_config(ProviderConfig(name="m", base_url=url, timeout=20))
+        provider = load_provider(ProviderConfig(name="m", base_url=url, timeout=20))
 
         async def in_turn() -> list[str]:
             return [(await provider.ask(dataclasses.replace(QUESTION, prompt=prompt))).text for prompt in prompts]

@@ -84,7 +84,7 @@ def test_a_pack_that_is_played_back_is_built_again(pack, store, tmp_path, capsys
     assert sorted(row["text"] for row in origins) == sorted(texts)
     assert all(row["model"]["name"] == "played back" and len(row["key"]) == 64 for row in origins)
     shown = [row for row in origins if row["kind"] == "visual"]
-    assert all("drawn skeleton" in picture for row in shown for picture in row["pictures"])
+    assert all("drawn skeleton" in picture for row in shown for picture in row["media"])
     sides = split(store, get_protocol("synthetic-cross-person"), ValidationConfig(by="none"))
     assert {store.index(row["clip"]) for row in shown} <= set(sides.train.tolist())
     assert sum(entry["images"] for entry in asked) >= len(shown)
@@ -137,7 +137,7 @@ def test_a_dry_run_shows_questions_and_asks_and_writes_nothing(pack, tmp_path, c
         assert build(file, "--out", tmp_path / "out", "--dry-run", "--running.prices.input", "2") == 0
         assert server.record() == []
     said = capsys.readouterr().out
-    for part in ("--- motion: 3 to ask", "--- descriptions: 3 to ask", '"clap"', "9 questions", "cost about"):
+    for part in ("--- motion: 3 to ask", "--- descriptions: 3 to ask", '"clap"', "9 requests", "cost about"):
         assert part in said
     assert not (tmp_path / "out").exists()
 

@@ -14,11 +14,12 @@ import pytest
 from pydantic import BaseModel
 from rich.console import Console
 
+from sugar.authoring.client.config import Prices, RunningConfig
+from sugar.authoring.client.job import Outcome, run_requests
 from sugar.authoring.client.journal import Journal
-from sugar.authoring.client.limits import MOST_ASKED_FOR, MOST_BACKOFF, Pace, Prices, pause
-from sugar.authoring.client.progress import AskingProgress
-from sugar.authoring.client.request import Declined, Picture, Repair, Reply, Request, Unavailable
-from sugar.authoring.client.running import Outcome, RunningConfig, Summary, run_requests
+from sugar.authoring.client.limits import MOST_ASKED_FOR, MOST_BACKOFF, Pace, pause
+from sugar.authoring.client.progress import AskingProgress, Summary
+from sugar.authoring.client.request import Declined, Media, Repair, Reply, Request, Unavailable
 from sugar.errors import InputError
 
 QUICK = RunningConfig(concurrency=4, attempts=3, backoff=0.001)
@@ -173,15 +174,15 @@ def test_settings_that_make_no_sense_are_refused(settings, told):
 
 
 def test_the_entry_tells_where_an_answer_comes_from(tmp_path):
-    picture = Picture(b"\xff\xd8\xff", "image/jpeg", "cook.mp4 at 1.20 s")
-    request = Request("visual/cook", "What?", Motion, template="visual", pictures=(picture,))
+    picture = Media(b"\xff\xd8\xff", "image/jpeg", "cook.mp4 at 1.20 s")
+    request = Request("visual/cook", "What?", Motion, template="visual", media=(picture,))
     ((outcome,), _) = run(tmp_path, Scripted(), iter([request]))
     assert outcome.request is request
     told = outcome.entry
     assert (told.key, told.item, told.template) == (request.key(Scripted.model), "visual/cook", "visual")
-    assert (told.pictures, told.model, told.failure) == (("cook.mp4 at 1.20 s",), Scripted.model, "")
+    assert (told.media, told.model, told.failure) == (("cook.mp4 at 1.20 s",), Scripted.model, "")
     assert told.answer == json.loads(good("visual/cook"))
-    assert (told.tokens_in, told.tokens_out, told.asked) == (5, 5, 1)
+    assert (told.tokens_in, told.tokens_out, told.calls) == (5, 5, 1)
     assert Journal(tmp_path).find(told.key) == told
 
 
@@ -190,8 +191,8 @@ def test_a_bad_reply_is_mended_once(tmp_path, bad):
     provider = Scripted(lambda request, repair, times: good("x") if repair else bad)
     ((outcome,), summary) = run(tmp_path, provider, questions(1))
     assert outcome.entry.answer == json.loads(good("x"))
-    assert (outcome.entry.asked, outcome.entry.tokens_in) == (2, 10)
-    assert (summary.asked, summary.repaired, summary.answered) == (2, 1, 1)
+    assert (outcome.entry.calls, outcome.entry.tokens_in) == (2, 10)
+    assert (summary.calls, summary.repaired, summary.answered) == (2, 1, 1)
     ((repair),) = provider.repairs
     assert repair.text == bad
     assert repair.problem
@@ -204,7 +205,7 @@ def test_two_bad_replies_are_a_failure(tmp_path):
     assert "no complete JSON object" in outcome.entry.failure
     assert "1 xxx" in outcome.entry.failure
     assert len(outcome.entry.failure) < 500
-    assert (summary.asked, summary.failed) == (2, 1)
+    assert (summary.calls, summary.failed) == (2, 1)
 
 
 def test_a_declined_question_is_a_failure_at_once_and_stays_one(tmp_path):
@@ -213,12 +214,12 @@ def test_a_declined_question_is_a_failure_at_once_and_stays_one(tmp_path):
     assert outcome.entry.failure == "not about knives"
     ((outcome,), summary) = run(tmp_path, Scripted(), questions(1))
     assert outcome.entry.failure == "not about knives"
-    assert (summary.asked, summary.from_journal) == (0, 1)
+    assert (summary.calls, summary.from_journal) == (0, 1)
     retry = RunningConfig(retry_failed=True)
     ((outcome,), summary) = run(tmp_path, Scripted(), questions(1), retry)
     assert outcome.entry.answer is not None
     ((outcome,), summary) = run(tmp_path, Scripted(), questions(1), retry)
-    assert (summary.asked, outcome.entry.failure) == (0, "")
+    assert (summary.calls, outcome.entry.failure) == (0, "")
 
 
 def test_a_failure_is_retried_once_a_job_even_where_it_stands_twice(tmp_path):
@@ -234,7 +235,7 @@ def test_an_unavailable_server_is_asked_again(tmp_path):
     provider = Scripted(lambda request, repair, times: Unavailable("503") if times < 2 else good("x"))
     ((outcome,), summary) = run(tmp_path, provider, questions(1))
     assert outcome.entry.answer is not None
-    assert (outcome.entry.asked, summary.asked, summary.retried) == (3, 3, 2)
+    assert (outcome.entry.calls, summary.calls, summary.retried) == (3, 3, 2)
 
 
 def test_an_item_that_breaks_the_server_fails_alone(tmp_path):

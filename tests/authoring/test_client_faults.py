@@ -14,10 +14,12 @@ from typing import Any
 from answering_server import AnsweringServer, Asked, Faults
 from test_client import good, questions
 
+from sugar.authoring.client.config import ProviderConfig, RunningConfig
+from sugar.authoring.client.job import run_requests
 from sugar.authoring.client.journal import Journal
-from sugar.authoring.client.providers import OpenAIProvider, ProviderConfig
+from sugar.authoring.client.progress import Summary
+from sugar.authoring.client.providers import OpenAIProvider
 from sugar.authoring.client.request import Repair, Reply, Request, Unavailable
-from sugar.authoring.client.running import RunningConfig, Summary, run_requests
 
 
 def say_item(asked: Asked) -> str:
@@ -76,7 +78,7 @@ def test_a_thousand_requests_with_every_fault(tmp_path):
     assert {asked["fault"] for asked in record} == {"", *FAULTY.kinds}
     assert 950 <= summary.answered < 1000  # by the draw 11 % of replies are useless, and again 11 % of repairs
     assert summary.answered + summary.failed == summary.done == 1000
-    assert len(record) == summary.asked == sum(outcome.entry.asked for outcome in outcomes)
+    assert len(record) == summary.calls == sum(outcome.entry.calls for outcome in outcomes)
     assert summary.tokens_in == sum(outcome.entry.tokens_in for outcome in outcomes)
     stalled = Counter(item_of(asked) for asked in record if asked["fault"] == "stall")
     for item in asked_after_a_good_answer(record):
@@ -86,7 +88,7 @@ def test_a_thousand_requests_with_every_fault(tmp_path):
     summary = Summary()
     again = list(run_requests(questions(1000), provider, Journal(tmp_path), PATIENT, summary=summary))
     assert {o.entry.key: o.entry for o in again} == {o.entry.key: o.entry for o in outcomes}
-    assert (summary.from_journal, summary.asked) == (1000, 0)
+    assert (summary.from_journal, summary.calls) == (1000, 0)
     assert time.monotonic() - begin < 10
 
 

@@ -24,9 +24,11 @@ from transformers import (
     LlavaProcessor,
 )
 
+from sugar.authoring.client.answers import schema_prompt
+from sugar.authoring.client.config import ProviderConfig
 from sugar.authoring.client.local_model import TransformersProvider
-from sugar.authoring.client.providers import ProviderConfig, from_config, schema_prompt, turns
-from sugar.authoring.client.request import Declined, Picture, Repair, Reply, Request
+from sugar.authoring.client.providers import load_provider
+from sugar.authoring.client.request import Declined, Media, Repair, Reply, Request, conversation
 from sugar.errors import InputError
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
@@ -46,10 +48,10 @@ class Color(BaseModel):
 QUESTION = Request(item="a", prompt="Which?", answer=Color)
 
 
-def picture(color: str) -> Picture:
+def picture(color: str) -> Media:
     file = io.BytesIO()
     Image.new("RGB", (40, 30), color).save(file, "PNG")
-    return Picture(file.getvalue(), "image/png", "made")
+    return Media(file.getvalue(), "image/png", "made")
 
 
 def teach(model, inputs, texts: list[str], tokenizer) -> None:
@@ -124,7 +126,7 @@ def seeing_model(tmp_path_factory) -> Path:
 
 def ask(folder: Path, request: Request = QUESTION, repair: Repair | None = None, **options) -> Reply:
     async def once() -> Reply:
-        provider = from_config(ProviderConfig("transformers", str(folder), **({"max_tokens": 40} | options)))
+        provider = load_provider(ProviderConfig("transformers", str(folder), **({"max_tokens": 40} | options)))
         try:
             return await provider.ask(request, repair)
         finally:
@@ -142,7 +144,7 @@ def test_a_text_model_answers_greedily(text_model):
 
 def test_a_seeing_model_answers_by_the_picture(seeing_model):
     for color in ("tan", "red"):
-        reply = ask(seeing_model, dataclasses.replace(QUESTION, pictures=(picture(color),)))
+        reply = ask(seeing_model, dataclasses.replace(QUESTION, media=(picture(color),)))
         assert json.loads(reply.text) == {"color": color}
 
 
@@ -168,7 +170,7 @@ def test_what_is_too_long_is_declined(text_model):
 
 def test_a_repair_question_is_a_longer_conversation(text_model):
     request, repair = dataclasses.replace(QUESTION, prompt="x" * 300), Repair('{"color": "red"}', "color: missing")
-    said = [turn["text"] for turn in turns(schema_prompt(request), repair)]
+    said = [turn["text"] for turn in conversation(schema_prompt(request), repair)]
     tokens = len(f"[user] {said[0]}\n[assistant] {said[1]}\n[user] {said[2]}\n[assistant] ")  # bytes
     with pytest.raises(Declined, match=f"the question has {tokens} tokens, and the model takes 600"):
         ask(text_model, request, repair)
@@ -201,9 +203,9 @@ def test_a_canceled_question_stops_at_its_next_token(text_model):
 
 def test_what_it_cannot_take_is_the_users_to_mend(text_model, seeing_model, tmp_path):
     with pytest.raises(InputError, match="takes no pictures"):
-        ask(text_model, dataclasses.replace(QUESTION, pictures=(picture("red"),)))
+        ask(text_model, dataclasses.replace(QUESTION, media=(picture("red"),)))
     with pytest.raises(InputError, match="takes frames"):
-        ask(seeing_model, dataclasses.replace(QUESTION, pictures=(Picture(b"", "video/mp4", "made"),)))
+        ask(seeing_model, dataclasses.replace(QUESTION, media=(Media(b"", "video/mp4", "made"),)))
     with pytest.raises(InputError, match="no folder"):
         ask(tmp_path / "none")
     with pytest.raises(InputError, match="leave it out"):
@@ -215,7 +217,7 @@ def test_what_it_cannot_take_is_the_users_to_mend(text_model, seeing_model, tmp_
 
 def test_the_identity_follows_the_weights_and_not_the_place(text_model, tmp_path):
     def model(folder: Path) -> dict:
-        return dict(from_config(ProviderConfig("transformers", str(folder))).model)
+        return dict(load_provider(ProviderConfig("transformers", str(folder))).model)
 
     moved = tmp_path / text_model.name
     shutil.copytree(text_model, moved)

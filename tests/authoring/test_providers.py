@@ -17,8 +17,10 @@ from answering_script import Asked, Failure, Said, fabricate
 from answering_server import AnsweringServer, Faults
 from pydantic import BaseModel, ConfigDict, Field
 
-from sugar.authoring.client.providers import OpenAIProvider, ProviderConfig, from_config, json_schema
-from sugar.authoring.client.request import Declined, Picture, Repair, Reply, Request, Unavailable
+from sugar.authoring.client.answers import json_schema
+from sugar.authoring.client.config import ProviderConfig
+from sugar.authoring.client.providers import OpenAIProvider, load_provider
+from sugar.authoring.client.request import Declined, Media, Repair, Reply, Request, Unavailable
 from sugar.config import parse_config
 from sugar.errors import InputError
 
@@ -69,7 +71,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ask(server: AnsweringServer, request: Request = QUESTION, repair: Repair | None = None, **options) -> Reply:
     config = ProviderConfig(name="m", base_url=server.base_url, **({"timeout": 20.0} | options))
-    return asyncio.run(ask_all(from_config(config), [request], repair))[0]
+    return asyncio.run(ask_all(load_provider(config), [request], repair))[0]
 
 
 async def ask_all(provider, requests: Sequence[Request], repair: Repair | None = None) -> list[Reply]:
@@ -106,9 +108,9 @@ def test_no_temperature_and_no_key_where_none_is_set(monkeypatch):
 
 def test_images_arrive_in_order_and_whole():
     images = [png(shade) for shade in range(5)]
-    pictures = tuple(Picture(data, "image/png", "made") for data in images)
+    pictures = tuple(Media(data, "image/png", "made") for data in images)
     with says(GOOD) as server:
-        ask(server, dataclasses.replace(QUESTION, pictures=pictures))
+        ask(server, dataclasses.replace(QUESTION, media=pictures))
         (record,) = server.record()
     assert record["sha256"] == [hashlib.sha256(data).hexdigest() for data in images]
     assert (record["images"], record["videos"], record["prompt"]) == (5, 0, QUESTION.prompt)
@@ -116,7 +118,7 @@ def test_images_arrive_in_order_and_whole():
 
 def test_a_video_goes_where_the_endpoint_takes_it():
     data = b"\x00\x00\x00\x18ftypisom" + bytes(1000)
-    request = dataclasses.replace(QUESTION, pictures=(Picture(data, "video/mp4", "made"),))
+    request = dataclasses.replace(QUESTION, media=(Media(data, "video/mp4", "made"),))
     with says(GOOD) as server:
         with pytest.raises(InputError, match=r"provider\.video"):
             ask(server, request)
@@ -280,7 +282,7 @@ def test_the_key_is_told_to_nobody(said, caplog, capfd):
     """Not in messages, tracebacks, the chain of errors, or logs at the finest level, even when the server echoes it."""
     caplog.set_level(logging.DEBUG)
     with says(said) as server:
-        provider = from_config(ProviderConfig(name="m", base_url=server.base_url, timeout=20))
+        provider = load_provider(ProviderConfig(name="m", base_url=server.base_url, timeout=20))
         outcome = asyncio.run(outcome_of(provider))
         assert server.record()[0]["status"] > 0  # the key was taken
     told = outcome.text if isinstance(outcome, Reply) else "".join(traceback.format_exception(outcome)) + repr(outcome)
@@ -299,7 +301,7 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(url, variable, mon
     if variable:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(InputError, match="base_url") as caught:
-        from_config(ProviderConfig(name="m", base_url=None if variable else url))
+        load_provider(ProviderConfig(name="m", base_url=None if variable else url))
     assert "hidden" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -314,19 +316,19 @@ def test_what_cannot_be_asked_is_refused_before_anybody_is_asked(monkeypatch):
     ]
     for options, message in refused:
         with pytest.raises(InputError, match=message):
-            from_config(ProviderConfig(**({"name": "m", "base_url": url} | options)))
+            load_provider(ProviderConfig(**({"name": "m", "base_url": url} | options)))
     monkeypatch.setenv("OTHER_KEY", "sk-1234567890\u00e9")
     with pytest.raises(InputError, match="OTHER_KEY: holds") as caught:
-        from_config(ProviderConfig(name="m", base_url=url, key_env="OTHER_KEY"))
+        load_provider(ProviderConfig(name="m", base_url=url, key_env="OTHER_KEY"))
     assert "1234567890" not in str(caught.value)
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(InputError, match="set the environment variable OPENAI_API_KEY"):
-        from_config(ProviderConfig(name="m"))
+        load_provider(ProviderConfig(name="m"))
 
 
 def test_the_identity_is_all_that_decides_an_answer_and_no_more():
     def key(**options) -> str:
-        return QUESTION.key(from_config(ProviderConfig(**({"name": "m", "base_url": "http://a/v1"} | options))).model)
+        return QUESTION.key(load_provider(ProviderConfig(**({"name": "m", "base_url": "http://a/v1"} | options))).model)
 
     assert key() == key(base_url="http://b/v1") == key(timeout=1.0) == key(key_env="OTHER")
     changes = [{"name": "n"}, {"temperature": 0.0}, {"max_tokens": 5}, {"extra_body": {"a": 1}}, {"json_mode": "none"}]

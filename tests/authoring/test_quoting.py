@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sugar.authoring.client.request import Picture
+from sugar.authoring.client.request import Media
 from sugar.authoring.tasks.class_descriptions import descriptions_request
 from sugar.authoring.tasks.contrast import contrast_request
 from sugar.authoring.tasks.label_expansion import label_request
@@ -24,7 +24,7 @@ TEMPLATES = {
     file.name.removesuffix(".txt"): file.read_text(encoding="utf-8")
     for file in (files("sugar.authoring.tasks") / "prompts").iterdir()
 }
-PICTURE = Picture(b"1", "image/png", "a")
+PICTURE = Media(b"1", "image/png", "a")
 REQUESTS = {
     "motion": lambda name: motion_request(name),
     "motion_sentences": lambda name: motion_sentences_request(name),

@@ -18,13 +18,11 @@ from answering_server import AnsweringServer, Asked, Faults
 from pydantic import BaseModel
 
 from sugar.authoring.client import sharding
+from sugar.authoring.client.config import Prices, ProviderConfig, RunningConfig, ShardingConfig
 from sugar.authoring.client.journal import Entry, Journal
-from sugar.authoring.client.limits import Prices
 from sugar.authoring.client.progress import Summary
-from sugar.authoring.client.providers import ProviderConfig
 from sugar.authoring.client.request import Request
-from sugar.authoring.client.running import RunningConfig
-from sugar.authoring.client.sharding import ShardingConfig, run_sharded
+from sugar.authoring.client.sharding import run_sharded
 from sugar.errors import InputError
 
 FAULTY = Faults(share=0.3, seed=9)
@@ -126,7 +124,7 @@ def test_faults_with_two_workers_and_two_endpoints_and_a_worker_that_dies(ray_ru
     assert {asked["fault"] for asked in record} == {"", *FAULTY.kinds}
     # Each question belongs to an entry, but for those that the killed worker had under way. On a busy machine entries
     # may count more: a question can time out before the server takes it.
-    assert abs(len(record) - sum(entry.asked for entry in journal.values())) <= 8 * CONFIG.attempts
+    assert abs(len(record) - sum(entry.calls for entry in journal.values())) <= 8 * CONFIG.attempts
     check_no_good_answer_is_asked_again(record, kills)
 
 
@@ -172,7 +170,7 @@ def test_a_killed_job_goes_on(importable, tmp_path):
     assert set(journal) == set(items)
     assert (summary.done, summary.from_journal) == (300, len(before))
     assert not before & {item_of(asked) for asked in record if asked["received"] > killed}
-    assert len(record) - sum(entry.asked for entry in journal.values()) <= 2 * 8 * CONFIG.attempts
+    assert len(record) - sum(entry.calls for entry in journal.values()) <= 2 * 8 * CONFIG.attempts
     check_no_good_answer_is_asked_again(record, [killed])
 
 

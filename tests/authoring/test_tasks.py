@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from sugar.authoring.client.request import Picture
-from sugar.authoring.tasks.answer_shape import Answer, Text, distinct_texts
+from sugar.authoring.client.request import Media
+from sugar.authoring.tasks.answer_shape import AnswerShape, Text, distinct_texts
 from sugar.authoring.tasks.class_descriptions import descriptions, descriptions_answer, descriptions_request
 from sugar.authoring.tasks.clip_descriptions import (
     clip_answer,
@@ -62,8 +62,8 @@ PARTS = {
     "foot": "feet rest",
 }
 OTHER = {part: f"{part} does something else" for part in BODY_PARTS}
-FRAME = Picture(b"1", "image/png", "a frame")
-VIDEO = Picture(b"2", "video/mp4", "a video")
+FRAME = Media(b"1", "image/png", "a frame")
+VIDEO = Media(b"2", "video/mp4", "a video")
 NW_UCLA = load_pack("nw_ucla")
 OF_TWO = re.compile("first|second|two people")
 DOFF, DON = NW_UCLA["doffing"], NW_UCLA["donning"]
@@ -100,7 +100,7 @@ def shapes(facts: MotionFacts) -> dict[str, type[BaseModel]]:
     }
 
 
-class ClipLike(Answer):
+class ClipLike(AnswerShape):
     text: Text
 
 
@@ -348,9 +348,9 @@ def test_sentences_fit_the_number_of_people_and_differ():
 
 
 def test_the_question_fits_the_pictures():
-    def asked(*pictures: Picture, **options: Any) -> str:
+    def asked(*pictures: Media, **options: Any) -> str:
         request = visual_request("hop", pictures, item="visual/hop", **options)
-        assert request.pictures == pictures
+        assert request.media == pictures
         return request.prompt
 
     assert "a single frame of a video" in asked(FRAME)

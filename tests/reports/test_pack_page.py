@@ -113,7 +113,7 @@ def test_nothing_in_a_text_can_act():
     # Two of them, so that either side of a pair is hostile.
     classes = (entry, replace(entry, name=RTL), replace(entry, name=HOSTILE + "2"), *pack.classes)
     pack = replace(pack, name=HOSTILE, version=HOSTILE, language=HOSTILE, provenance=made, classes=classes)
-    rows = [{"class": HOSTILE, "text": HOSTILE, "model": {"model": HOSTILE}, "pictures": [HOSTILE], "at": HOSTILE}]
+    rows = [{"class": HOSTILE, "text": HOSTILE, "model": {"model": HOSTILE}, "media": [HOSTILE], "at": HOSTILE}]
     page, _ = page_of(pack, text_origins(rows))
     clean, _ = page_of(load_pack("nw_ucla"))
     elements, harmless = Elements(page), Elements(clean)
@@ -171,9 +171,9 @@ def test_origins_are_shown_once_where_all_texts_of_a_kind_share_them():
     assert page.count("<small dir='auto'>day ") == 6
 
 
-def test_an_origin_names_model_prompt_and_pictures():
+def test_an_origin_names_model_prompt_and_media():
     row = {"class": "a", "text": "t", "kind": "visual", "model": {"model": "m", "temperature": 1}, "key": "abc"}
-    row |= {"template": "visual.txt", "pictures": [f"v.mp4 at {i} s" for i in range(5)], "at": "2026"}
+    row |= {"template": "visual.txt", "media": [f"v.mp4 at {i} s" for i in range(5)], "at": "2026"}
     said = "m · visual.txt · v.mp4 at 0 s, v.mp4 at 1 s, v.mp4 at 2 s and 2 more · 2026"
     assert text_origins([row]) == {("a", "t"): said}
     assert text_origins([{"class": "a", "text": "t"}]) == {("a", "t"): ""}

@@ -1,24 +1,33 @@
-"""The knowledge base of an action list, asked of models: SUGAR's step 1.
+"""Build the knowledge pack of an action list with LLMs and vision models: SUGAR's step 1.
 
-Imports pydantic. What is asked, in turn: what bare names mean, motion texts and motion sentences, what is seen in
-clips, descriptions of classes, once more about classes that are easily confused, and descriptions of single clips.
+Imports pydantic. The tasks in turn: the meaning of bare names, motion texts and motion sentences, visual texts from
+clips, class descriptions, new texts of easily confused classes, and descriptions of single clips.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sugar.authoring.client.desk import Runner, Told, ask_each
+import numpy as np
+
 from sugar.authoring.client.request import Request
-from sugar.authoring.config import BuildConfig, check_build
-from sugar.authoring.contrast import confusable_pairs, contrast_pack
+from sugar.authoring.client.runner import Answer, Runner, run_each
+from sugar.authoring.config import BuildConfig, ContrastTexts, check_build
 from sugar.authoring.media.shown_clips import Draw, ShownClip, shown_clips, training_clips
-from sugar.authoring.tasks.answer_shape import Answer, words
+from sugar.authoring.tasks.answer_shape import AnswerShape, words
 from sugar.authoring.tasks.class_descriptions import DescriptionsAnswer, descriptions, descriptions_request
 from sugar.authoring.tasks.clip_descriptions import ClipAnswer, clip_description_request
+from sugar.authoring.tasks.contrast import (
+    ConfusablePair,
+    ContrastAnswer,
+    confusable_by_report,
+    confusable_by_similarity,
+    contrast_request,
+    contrasted,
+)
 from sugar.authoring.tasks.label_expansion import ExpandedLabel, LabelAnswer, expanded_label, label_request
 from sugar.authoring.tasks.motion_knowledge import MotionAnswer, People, motion_request, motion_texts
 from sugar.authoring.tasks.motion_sentences import SentencesAnswer, motion_sentences, motion_sentences_request
@@ -30,27 +39,29 @@ from sugar.datasets.store.store import Store
 from sugar.errors import InputError
 from sugar.facts.measure import measure
 from sugar.files import write_text
+from sugar.knowledge.cache import EmbeddingCache
 from sugar.knowledge.embed import TextEncoder
 from sugar.knowledge.pack import ClassKnowledge, KnowledgePack, Provenance
 from sugar.knowledge.pack_file import write_pack
+from sugar.knowledge.quality.figures import ALL, measure_quality
 
 PACK, TEXTS, CLIPS, FAILURES = "pack.yaml", "texts.jsonl", "clip_descriptions.jsonl", "failures.jsonl"
 UNKNOWN = "not asked yet"
-"""Stands in a dry run for a text that another question is made from."""
+"""Placeholder in a dry run for a text that a later prompt contains."""
 
 Texts = dict[str, tuple[str, ...]]
 """Of each class."""
-_Kind = TypeVar("_Kind", bound=Answer)
+_Kind = TypeVar("_Kind", bound=AnswerShape)
 
 
 @dataclass
 class Built:
-    """A pack and how it came about.
+    """A built pack and the origin of its texts.
 
     Args:
-        rows: one for each text: class, kind, text, and the question that it answers.
+        rows: one for each text: class, kind, text, and the origin of its answer.
         clips: one for each clip that was described.
-        failures: what has no answer, and why.
+        failures: reason by item that has no answer.
     """
 
     pack: KnowledgePack
@@ -60,13 +71,13 @@ class Built:
 
 
 def build_knowledge(
-    config: BuildConfig, out: Path, desk: Runner, encoder: TextEncoder | None = None, draw: Draw | None = None
+    config: BuildConfig, out: Path, runner: Runner, encoder: TextEncoder | None = None, draw: Draw | None = None
 ) -> Built:
-    """Ask for all that ``config`` names and write it to the folder ``out``.
+    """Run all tasks of ``config`` and write the results to the folder ``out``.
 
-    It holds ``pack.yaml``; ``texts.jsonl``, where each text is from; ``clip_descriptions.jsonl``; ``failures.jsonl``;
-    ``build.yaml``; the journal. Where some of it is there already, only what is new or changed is asked. With a desk
-    that asks nothing nothing is written.
+    It holds ``pack.yaml``; ``texts.jsonl`` with the origin of each text; ``clip_descriptions.jsonl``;
+    ``failures.jsonl``; ``build.yaml``; the journal. A second build runs only what is new or changed. A dry run writes
+    nothing.
 
     Args:
         encoder: finds the classes whose texts are alike, for ``contrast``.
@@ -76,17 +87,17 @@ def build_knowledge(
         InputError: the config contradicts itself, a folder is not there, or the server cannot be worked with.
     """
     out, names = Path(out), action_names(config)
-    build = _Build(config, names, desk, shown_clips(config.visual, names, out / "frames", draw))
-    if not desk.dry:
+    build = _Build(config, names, runner, shown_clips(config.visual, names, out / "frames", draw))
+    if not runner.dry:
         write_config(config, out / "build.yaml")
     built = build.run(encoder)
-    if not desk.dry:
+    if not runner.dry:
         _write(built, out)
     return built
 
 
 def action_names(config: BuildConfig) -> tuple[str, ...]:
-    """The names of the actions, in their order.
+    """The class names, in their order.
 
     Raises:
         InputError: the config contradicts itself, or a name cannot be sent or is given twice.
@@ -106,10 +117,10 @@ def action_names(config: BuildConfig) -> tuple[str, ...]:
 
 
 class _Build:
-    """The questions in their turn, and what came of them."""
+    """The tasks in turn, and their results."""
 
-    def __init__(self, config: BuildConfig, names: Sequence[str], desk: Runner, shown: list[ShownClip]) -> None:
-        self.config, self.names, self.desk, self.shown = config, names, desk, shown
+    def __init__(self, config: BuildConfig, names: Sequence[str], runner: Runner, shown: list[ShownClip]) -> None:
+        self.config, self.names, self.runner, self.shown = config, names, runner, shown
         self.labels: dict[str, ExpandedLabel] = {}
         self.rows: list[dict[str, Any]] = []
 
@@ -117,24 +128,26 @@ class _Build:
         if self.config.expand:
             self._expand()
         motion, sentences, seen = self._motion(), self._sentences(), self._seen()
-        told = self._descriptions(motion)
+        described = self._descriptions(motion)
         entries = (
-            ClassKnowledge(name, *(texts.get(name, ()) for texts in (motion, seen, told, sentences)))
+            ClassKnowledge(name, *(texts.get(name, ()) for texts in (motion, seen, described, sentences)))
             for name in self.names
         )
         pack = self._pack(tuple(entries))
-        if self.config.contrast.pairs and encoder is not None and not self.desk.dry:
+        if self.config.contrast.pairs and encoder is not None and not self.runner.dry:
             pack = self._contrasted(pack, encoder)
         clips = self._clips(pack) if self.config.descriptions.store else []
-        return Built(pack, self.rows, clips, self.desk.failures)
+        return Built(pack, self.rows, clips, self.runner.failures)
 
     def _expand(self) -> None:
         requests = {name: label_request(name, self.names, about=self.config.about) for name in self.names}
-        for name, answer, _ in self._of_classes(LabelAnswer, requests):
-            if (found := expanded_label(name, answer)) is not None:
-                self.labels[name] = found
+        for name, found, _ in self._of_classes(LabelAnswer, requests):
+            if (label := expanded_label(name, found)) is not None:
+                self.labels[name] = label
             else:
-                self.desk.failures[f"label/{name}"] = "tells no action: rename the class, or say what it is in `about`"
+                self.runner.failures[f"label/{name}"] = (
+                    "tells no action: rename the class, or say what it is in `about`"
+                )
 
     def _motion(self) -> Texts:
         requests = {
@@ -144,7 +157,7 @@ class _Build:
             for name in (self.names if self.config.motion.texts else ())
         }
         answers = self._of_classes(MotionAnswer, requests)
-        return {name: self._keep(name, "motion", motion_texts(name, answer), told) for name, answer, told in answers}
+        return {name: self._keep(name, "motion", motion_texts(name, found), answer) for name, found, answer in answers}
 
     def _sentences(self) -> Texts:
         requests = {
@@ -153,39 +166,40 @@ class _Build:
         }
         answers = self._of_classes(SentencesAnswer, requests)
         return {
-            name: self._keep(name, "motion_sentences", motion_sentences(answer), told) for name, answer, told in answers
+            name: self._keep(name, "motion_sentences", motion_sentences(found), answer)
+            for name, found, answer in answers
         }
 
     def _seen(self) -> Texts:
-        """Visual texts: of each class those of its clips in turn, first of all their first frames."""
+        """Visual texts of each class, from its clips in turn, their first frames first."""
         shown, config, meanings = self.shown, self.config.visual, {name: self._meaning(name) for name in self.names}
         whole = config.send != "frame"
 
-        def requests(what: Mapping[str, Any]) -> Iterator[Request]:
-            clip = shown[what["clip"]]
-            pictures = clip.pictures()
-            for number, sent in enumerate([pictures] if whole else [[picture] for picture in pictures]):
-                item = f"visual/{number}/{what['clip']}/{clip.clip_id}"
+        def requests(task: Mapping[str, Any]) -> Iterator[Request]:
+            clip = shown[task["clip"]]
+            media = clip.media()
+            for number, sent in enumerate([media] if whole else [[part] for part in media]):
+                item = f"visual/{number}/{task['clip']}/{clip.clip_id}"
                 yield visual_request(clip.class_, sent, item=item, source=clip.source, meaning=meanings[clip.class_])
 
-        def place(told: Told) -> tuple[int, int]:
-            _, number, clip, _ = told.item.split("/", 3)
+        def place(answer: Answer) -> tuple[int, int]:
+            _, number, clip, _ = answer.item.split("/", 3)
             return int(number), int(clip)
 
         clips = [{"clip": number} for number in range(len(shown))]
-        answers = sorted(self.desk.ask(clips, requests, len(shown) if whole else None), key=place)
+        answers = sorted(self.runner.run(clips, requests, len(shown) if whole else None), key=place)
         kept: dict[str, dict[tuple[str, ...], str]] = {name: {} for name in self.names}
-        for told in answers:
-            clip = shown[place(told)[1]]
-            for text in VisualAnswer.model_validate(told.answer).texts:
+        for answer in answers:
+            clip = shown[place(answer)[1]]
+            for text in VisualAnswer.model_validate(answer.content).texts:
                 texts = kept[clip.class_]
                 if words(text) not in texts and not 0 < config.texts <= len(texts):
                     texts[words(text)] = text
-                    self._keep(clip.class_, "visual", (text,), told, clip=clip.clip_id, source=clip.source)
+                    self._keep(clip.class_, "visual", (text,), answer, clip=clip.clip_id, source=clip.source)
         return {name: tuple(texts.values()) for name, texts in kept.items()}
 
     def _descriptions(self, motion: Texts) -> Texts:
-        if self.desk.dry:
+        if self.runner.dry:
             motion = {name: (UNKNOWN,) for name in self.names} | motion
         requests = {
             name: descriptions_request(
@@ -199,54 +213,54 @@ class _Build:
             if name in motion
         }
         answers = self._of_classes(DescriptionsAnswer, requests)
-        return {name: self._keep(name, "descriptions", descriptions(answer), told) for name, answer, told in answers}
+        return {name: self._keep(name, "descriptions", descriptions(found), answer) for name, found, answer in answers}
 
     def _contrasted(self, pack: KnowledgePack, encoder: TextEncoder) -> KnowledgePack:
         pairs = confusable_pairs(pack, self.config.contrast, encoder)
-        new, origins = contrast_pack(pack, pairs, self.desk)
+        new, origins = contrast_pack(pack, pairs, self.runner)
         kinds = ("motion", "motion_sentences", "descriptions")
         self.rows = [row for row in self.rows if row["class"] not in origins or row["kind"] not in kinds]
-        for name, told in origins.items():
+        for name, answer in origins.items():
             for kind in kinds:
-                self._keep(name, kind, getattr(new[name], kind), told)
+                self._keep(name, kind, getattr(new[name], kind), answer)
         return new
 
     def _clips(self, pack: KnowledgePack) -> list[dict[str, Any]]:
-        """Descriptions of the training clips of a store, one by one."""
+        """Descriptions of single training clips of a store."""
         wanted = self.config.descriptions
         store, indices = training_clips(wanted.store, wanted.protocol)
         chosen = [i for i in indices if store.classes[store.labels[i]] in pack]
 
-        def requests(what: Mapping[str, Any]) -> list[Request]:
-            name = store.classes[store.labels[what["clip"]]]
-            clip_id = store.clip_ids[what["clip"]]
-            return [clip_description_request(clip_id, name, pack[name].motion, measure(store[what["clip"]]))]
+        def requests(task: Mapping[str, Any]) -> list[Request]:
+            name = store.classes[store.labels[task["clip"]]]
+            clip_id = store.clip_ids[task["clip"]]
+            return [clip_description_request(clip_id, name, pack[name].motion, measure(store[task["clip"]]))]
 
         place = {f"clip/{store.clip_ids[i]}": number for number, i in enumerate(chosen)}
         answers = sorted(
-            self.desk.ask([{"clip": i} for i in chosen], requests, len(chosen)), key=lambda told: place[told.item]
+            self.runner.run([{"clip": i} for i in chosen], requests, len(chosen)), key=lambda answer: place[answer.item]
         )
         return [
             {
-                "clip_id": told.item.removeprefix("clip/"),
-                "text": ClipAnswer.model_validate(told.answer).text,
-                **told.origin(),
+                "clip_id": answer.item.removeprefix("clip/"),
+                "text": ClipAnswer.model_validate(answer.content).text,
+                **answer.origin(),
             }
-            for told in answers
+            for answer in answers
         ]
 
-    def _of_classes(self, kind: type[_Kind], requests: Mapping[str, Request]) -> Iterable[tuple[str, _Kind, Told]]:
-        """One question a class: names, answers and their origins, in the order of the names."""
-        told = {answer.item: answer for answer in ask_each(self.desk, list(requests.values()))}
+    def _of_classes(self, kind: type[_Kind], requests: Mapping[str, Request]) -> Iterable[tuple[str, _Kind, Answer]]:
+        """One request a class: names, parsed answers and answers, in the order of the names."""
+        answers = {answer.item: answer for answer in run_each(self.runner, list(requests.values()))}
         return [
-            (name, kind.model_validate(told[request.item].answer), told[request.item])
+            (name, kind.model_validate(answers[request.item].content), answers[request.item])
             for name, request in requests.items()
-            if request.item in told
+            if request.item in answers
         ]
 
-    def _keep(self, name: str, kind: str, texts: tuple[str, ...], told: Told, **more: str) -> tuple[str, ...]:
-        """Note where texts are from."""
-        self.rows += [{"class": name, "kind": kind, "text": text, **more, **told.origin()} for text in texts]
+    def _keep(self, name: str, kind: str, texts: tuple[str, ...], answer: Answer, **more: str) -> tuple[str, ...]:
+        """Record the origin of texts."""
+        self.rows += [{"class": name, "kind": kind, "text": text, **more, **answer.origin()} for text in texts]
         return texts
 
     def _people(self, name: str) -> People | None:
@@ -267,6 +281,44 @@ class _Build:
             license=config.license,
         )
         return KnowledgePack(config.name, "1", config.language, provenance, entries)
+
+
+def confusable_pairs(pack: KnowledgePack, config: ContrastTexts, encoder: TextEncoder) -> list[ConfusablePair]:
+    """The pairs of easily confused classes that ``config`` selects, the worst first.
+
+    Raises:
+        InputError: the report cannot be read.
+    """
+    if config.report:
+        pairs = confusable_by_report(Path(config.report), count=config.pairs, threshold=config.above)
+        return [pair for pair in pairs if pair.first in pack and pair.second in pack]
+    quality = measure_quality(pack, encoder, EmbeddingCache())
+    similarity = np.array(quality.similarity[ALL], dtype=np.float64)  # None becomes NaN, which is never close
+    return confusable_by_similarity(similarity, pack.names, count=config.pairs, threshold=config.above)
+
+
+def contrast_pack(
+    pack: KnowledgePack, pairs: Sequence[ConfusablePair], runner: Runner
+) -> tuple[KnowledgePack, dict[str, Answer]]:
+    """The pack with new texts of the classes in ``pairs``, and the answer behind the new texts of each class.
+
+    A class of several pairs takes the texts of the first pair, and those of the others after them.
+
+    Raises:
+        InputError: a text cannot be sent, or the server cannot be worked with.
+    """
+    requests = [contrast_request(pack[pair.first], pack[pair.second]) for pair in pairs]
+    answers = {answer.item: answer for answer in run_each(runner, requests)}
+    entries = {entry.name: entry for entry in pack.classes}
+    origins: dict[str, Answer] = {}
+    for pair, request in zip(pairs, requests, strict=True):
+        if request.item not in answers:
+            continue
+        found = ContrastAnswer.model_validate(answers[request.item].content)
+        for name, new in ((pair.first, found.first), (pair.second, found.second)):
+            entries[name] = contrasted(entries[name], new, add=name in origins)
+            origins.setdefault(name, answers[request.item])
+    return replace(pack, classes=tuple(entries[name] for name in pack.names)), origins
 
 
 def _write(built: Built, out: Path) -> None:

@@ -1,10 +1,9 @@
-"""What `sugar knowledge build` asks, and whom."""
+"""Settings of `sugar knowledge build` and `sugar knowledge contrast`."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sugar.authoring.client.limits import RunningConfig
-from sugar.authoring.client.providers import ProviderConfig
+from sugar.authoring.client.config import ProviderConfig, RunningConfig
 from sugar.authoring.media.frame_features import FrameFeaturesConfig
 from sugar.authoring.media.frames import FrameConfig, VideoConfig
 from sugar.errors import InputError
@@ -12,17 +11,17 @@ from sugar.errors import InputError
 
 @dataclass
 class MotionTexts:
-    """Motion knowledge: what the body does."""
+    """Motion knowledge: how the body moves."""
 
     texts: int = 3
     """Six-part texts of each class."""
     sentences: bool = True
-    """Motion sentences in the vocabulary of the grounded facts, too."""
+    """Also motion sentences in the vocabulary of the grounded facts."""
 
 
 @dataclass
 class VisualTexts:
-    """Visual knowledge: what is seen."""
+    """Visual knowledge: what can be seen."""
 
     source: Literal["none", "videos", "drawn"] = "none"
     """`videos`: frames of videos; `drawn`: drawn skeletons of a store's clips, for data sets without video."""
@@ -31,9 +30,9 @@ class VisualTexts:
     store: str = ""
     """Store whose training clips are shown."""
     protocol: str = ""
-    """Which clips of the store train; test clips are shown to no model."""
+    """Protocol that selects the store's training clips; no model is shown a test clip."""
     send: Literal["frame", "frames", "video"] = "frame"
-    """A question for each frame (the paper), for the frames of a clip in their order, or for the clip as a video."""
+    """One request for each frame (the paper), for the frames of a clip in their order, or for the clip as a video."""
     texts: int = 6
     """Texts of each class in the pack, those of its clips in turn; 0: all."""
     clips: int = 6
@@ -41,14 +40,14 @@ class VisualTexts:
     frames: FrameConfig = field(default_factory=FrameConfig)
     """Which frames of a clip are sent."""
     features: FrameFeaturesConfig = field(default_factory=FrameFeaturesConfig)
-    """By what frames are compared."""
+    """Features that compare frames."""
     video: VideoConfig = field(default_factory=VideoConfig)
     """How a whole video is sent."""
 
 
 @dataclass
 class DescriptionTexts:
-    """What the LLM learns to say in stage 2."""
+    """Descriptions, the LLM's targets in stage 2."""
 
     texts: int = 4
     """Descriptions of each class, made from its motion knowledge."""
@@ -60,19 +59,19 @@ class DescriptionTexts:
 
 @dataclass
 class ContrastTexts:
-    """Classes that are easily confused are asked about again, together."""
+    """New texts for pairs of easily confused classes."""
 
     pairs: int = 0
-    """So many pairs at most; 0: none."""
+    """Most pairs; 0: none."""
     above: float = 0.6
-    """Only pairs whose texts are as similar as this, or with a report, whose clips are confused at this rate."""
+    """Least similarity of a pair's texts, or with a report, least rate at which its clips are confused."""
     report: str = ""
-    """Report of a trained run: its confusions name the pairs, not the similarity of the texts."""
+    """Report of a trained run; its confusions select the pairs, in place of the similarity of the texts."""
 
 
 @dataclass
 class BuildConfig:
-    """A knowledge pack to be built: `sugar knowledge build CONFIG.yaml --out FOLDER`."""
+    """A knowledge pack to build: `sugar knowledge build CONFIG.yaml`."""
 
     name: str = ""
     """Name of the pack."""
@@ -81,25 +80,25 @@ class BuildConfig:
     class_list: str = ""
     """In place of `classes`: a known list (ntu120), a text file with a name a line, or a store."""
     about: str = ""
-    """What is known of the whole list: `daily life, filmed in flats`."""
+    """Context of the whole list: `daily life, filmed in flats`."""
     expand: bool = False
-    """Ask first what bare names mean, and tell the other questions."""
+    """First let the model explain what bare names mean, and give the meaning to the other prompts."""
     language: str = "en"
-    """Language of the texts, as the pack says it."""
+    """Language of the texts, as the pack states it."""
     author: str = "unknown"
-    """Who builds the pack."""
+    """Author of the pack."""
     license: str = "unknown"
-    """Under which license its texts may be used: see the terms of the model."""
+    """License of its texts: see the terms of the model."""
     provider: ProviderConfig = field(default_factory=ProviderConfig)
-    """Which model is asked."""
+    """The model."""
     endpoints: tuple[str, ...] = ()
-    """Several servers of the same model: base URLs, shared out among the workers."""
+    """Several servers of the same model: base URLs, shared among the workers."""
     workers: int = 0
-    """Processes that ask, run by Ray; 0: this one alone."""
+    """Processes that call the model, run by Ray; 0: this one alone."""
     address: str = ""
-    """Ray cluster that the workers run on (`auto` or an address); empty: this machine."""
+    """Ray cluster of the workers (`auto` or an address); empty: this machine."""
     running: RunningConfig = field(default_factory=RunningConfig)
-    """How it is asked: concurrency, retries, cost."""
+    """Concurrency, rate, retries and cost."""
     motion: MotionTexts = field(default_factory=MotionTexts)
     """Motion knowledge."""
     visual: VisualTexts = field(default_factory=VisualTexts)
@@ -107,14 +106,26 @@ class BuildConfig:
     descriptions: DescriptionTexts = field(default_factory=DescriptionTexts)
     """Descriptions."""
     contrast: ContrastTexts = field(default_factory=ContrastTexts)
-    """Confusable classes."""
+    """Easily confused classes."""
+
+
+@dataclass
+class ContrastConfig:
+    """New texts for easily confused classes of a pack: `sugar knowledge contrast PACK`."""
+
+    provider: ProviderConfig = field(default_factory=ProviderConfig)
+    """The model."""
+    running: RunningConfig = field(default_factory=RunningConfig)
+    """Concurrency, rate, retries and cost."""
+    contrast: ContrastTexts = field(default_factory=lambda: ContrastTexts(pairs=10))
+    """Which pairs of classes."""
 
 
 def check_build(config: BuildConfig) -> None:
-    """Refuse what contradicts itself, before anything is asked.
+    """Validate a build before any request.
 
     Raises:
-        InputError: the line names the field.
+        InputError: settings contradict each other; the message names the field.
     """
     visual = config.visual
     wrong = None

@@ -65,8 +65,8 @@ def knowledge_build(arguments: Sequence[str]) -> None:
     """Ask models for the texts of an action list; what was answered before is not asked again."""
     _needs_ask()
     from sugar.authoring.build import PACK, build_knowledge
-    from sugar.authoring.client.desk import AskingRunner, DryRunner
     from sugar.authoring.client.progress import AskingProgress
+    from sugar.authoring.client.runner import DryRunner, ModelRunner
     from sugar.authoring.config import BuildConfig, check_build
     from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
 
@@ -87,7 +87,7 @@ def knowledge_build(arguments: Sequence[str]) -> None:
         return
     encoder = load_text_encoder(TextEncoderConfig()) if config.contrast.pairs else None
     with AskingProgress() as progress:
-        desk = AskingRunner(
+        runner = ModelRunner(
             config.provider,
             config.running,
             out / "journal",
@@ -96,18 +96,19 @@ def knowledge_build(arguments: Sequence[str]) -> None:
             address=config.address,
             progress=progress,
         )
-        with desk.open():
-            built = build_knowledge(config, out, desk, encoder, _draw)
-    print(desk.summary.text())
-    _report(out / PACK, built.failures, desk.summary.left)
+        with runner.open():
+            built = build_knowledge(config, out, runner, encoder, _draw)
+    print(runner.summary.text())
+    _report(out / PACK, built.failures, runner.summary.left)
 
 
 def knowledge_contrast(arguments: Sequence[str]) -> None:
     """Ask again about classes of a pack that are easily confused: how do they differ in motion?"""
     _needs_ask()
-    from sugar.authoring.client.desk import AskingRunner
+    from sugar.authoring.build import confusable_pairs, contrast_pack
     from sugar.authoring.client.progress import AskingProgress
-    from sugar.authoring.contrast import ContrastConfig, confusable_pairs, contrast_pack
+    from sugar.authoring.client.runner import ModelRunner
+    from sugar.authoring.config import ContrastConfig
     from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
     from sugar.knowledge.pack import load_pack
     from sugar.knowledge.pack_file import write_pack
@@ -122,11 +123,11 @@ def knowledge_contrast(arguments: Sequence[str]) -> None:
         return
     out: Path = given["out"]
     with AskingProgress() as progress:
-        desk = AskingRunner(config.provider, config.running, out.with_suffix(".journal"), progress=progress)
-        new, _ = contrast_pack(pack, pairs, desk)
+        runner = ModelRunner(config.provider, config.running, out.with_suffix(".journal"), progress=progress)
+        new, _ = contrast_pack(pack, pairs, runner)
     write_pack(new, out)
-    print(desk.summary.text())
-    _report(out, desk.failures, desk.summary.left)
+    print(runner.summary.text())
+    _report(out, runner.failures, runner.summary.left)
 
 
 def knowledge_validate(pack: str, as_json: bool) -> None:
@@ -251,7 +252,7 @@ def _build_parser() -> ArgumentParser:
 
 def _contrast_parser() -> ArgumentParser:
     _needs_ask()
-    from sugar.authoring.contrast import ContrastConfig
+    from sugar.authoring.config import ContrastConfig
 
     parser = new_parser(knowledge_contrast.__doc__)
     parser.add_argument("pack", type=str, help=_PACK)

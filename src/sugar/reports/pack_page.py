@@ -33,7 +33,7 @@ _LEVELS = 10
 def text_origins(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
     """Where each text comes from, in words, by class and text, of rows as ``texts.jsonl`` has them.
 
-    A row has ``class`` and ``text``, and any of ``model`` (a name, or a mapping with one), ``template``, ``pictures``
+    A row has ``class`` and ``text``, and any of ``model`` (a name, or a mapping with one), ``template``, ``media``
     (their origins), ``at``.
     """
     return {(str(row["class"]), str(row["text"])): _origin(row) for row in rows}
@@ -43,8 +43,8 @@ def _origin(row: Mapping[str, Any]) -> str:
     model = row.get("model") or ""
     if isinstance(model, Mapping):
         model = model.get("model") or model.get("name") or json.dumps(model, sort_keys=True)
-    pictures = [str(picture) for picture in row.get("pictures") or ()]
-    shown = ", ".join(pictures[:3]) + (f" and {len(pictures) - 3} more" if len(pictures) > 3 else "")
+    media = [str(origin) for origin in row.get("media") or ()]
+    shown = ", ".join(media[:3]) + (f" and {len(media) - 3} more" if len(media) > 3 else "")
     said = [str(model), str(row.get("template") or ""), shown, str(row.get("at") or "")]
     return " · ".join(part for part in said if part)
 

@@ -1,1 +1,1 @@
-"""Asking models for knowledge: what is asked (`request`), whom (`providers`), and how thousands are asked well."""
+"""LLM client: typed requests, providers, retries, a journal of answers, and sharding over workers."""

@@ -1,4 +1,4 @@
-"""The journal of a job: what is in it, an answer or a failure, is not asked for again."""
+"""The journal of a job: answers and failures on disk, so that no request is paid for twice."""
 
 import dataclasses
 import json
@@ -19,18 +19,18 @@ from sugar.errors import InputError
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one request: an answer or a failure, never both.
+    """The outcome of one request: an answer or a failure, never both.
 
     Args:
         key: `Request.key`.
         item, template: those of the request.
-        answer: JSON of the asked shape, or None.
+        answer: JSON of the requested shape, or None.
         failure: why there is no answer, else "".
-        pictures: where the pictures came from.
-        model: who was asked, with its options.
-        tokens_in, tokens_out: of all questions for it, the repair question too.
-        asked: how often it was asked, retries and the repair question too.
-        at: when, UTC, ISO 8601.
+        media: origins of its media.
+        model: the model and its options.
+        tokens_in, tokens_out: of all calls, the repair included.
+        calls: number of calls, retries and the repair included.
+        at: time, UTC, ISO 8601.
     """
 
     key: str
@@ -38,11 +38,11 @@ class Entry:
     answer: dict[str, Any] | None
     failure: str
     template: str
-    pictures: tuple[str, ...]
+    media: tuple[str, ...]
     model: dict[str, Any]
     tokens_in: int
     tokens_out: int
-    asked: int
+    calls: int
     at: str
 
 
@@ -53,37 +53,37 @@ _KINDS: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("answer", (dict, NoneType)),
     ("failure", str),
     ("template", str),
-    ("pictures", list),
+    ("media", list),
     ("model", dict),
     ("tokens_in", int),
     ("tokens_out", int),
-    ("asked", int),
+    ("calls", int),
     ("at", str),
 )
 
 
 class Journal:
-    """A folder of ``*.jsonl``; opening it reads all of them, and this process appends to a file of its own.
+    """A folder of ``*.jsonl``; opening it reads all files, and this process appends to a file of its own.
 
-    In memory there is one key and its place for each entry (about 0.3 KB), not the entry. What other processes append
-    later is seen at `refresh`. Where a key stands twice, an answer counts before a failure, and later before earlier.
+    Memory holds the key and place of each entry (about 0.3 KB), not the entry. `refresh` reads what other processes
+    have appended. Of several entries of a key an answer counts before a failure, and a later one before an earlier.
     Calls from several threads are safe.
 
     Attributes:
-        ignored: unreadable lines, each last one cut short by a kill not counted.
+        ignored: number of unreadable lines; last lines that a kill cut short are not counted.
     """
 
     def __init__(self, folder: Path) -> None:
         """Read ``folder``, which may not exist yet; InputError where it cannot be read."""
         self.folder = Path(folder)
         self.ignored = 0
-        self._files: dict[Path, int] = {}  # each with the bytes that were read or written
+        self._files: dict[Path, int] = {}  # bytes read or written
         self._places: dict[str, tuple[Path, int]] = {}  # file, offset in bytes
         self._failed: set[str] = set()
         self._lock = Lock()
         self._own: FileIO | None = None
         self._own_path = self.folder
-        self._open: tuple[Path, BinaryIO] | None = None  # the file read last: neighbors are mostly asked for together
+        self._open: tuple[Path, BinaryIO] | None = None  # the file read last: neighbors are mostly read together
         self.refresh()
 
     def refresh(self) -> None:
@@ -108,25 +108,25 @@ class Journal:
             self._files[path] = offset + len(line)
 
     def __len__(self) -> int:
-        """How many keys have an entry."""
+        """The number of keys with an entry."""
         return len(self._places)
 
     def find(self, key: str) -> Entry | None:
-        """The entry of ``key``, an answer or a failure."""
+        """The entry of ``key``, an answer or a failure; None if there is none."""
         with self._lock:
             place = self._places.get(key)
             record = None if place is None else _read(self._line(*place))
         return None if record is None else _entry(record)
 
     def add(self, entry: Entry) -> None:
-        """Append one line and wait until it is on disk; InputError where that fails."""
+        """Append one line and wait until it is on disk; InputError if that fails."""
         self.write(entry)
         self.sync()
 
     def write(self, entry: Entry) -> None:
-        """Hand one line to the system: a kill of this process cannot lose it any more, a power cut can until `sync`."""
+        """Write one line: a kill of this process no longer loses it, a power cut does until `sync`."""
         line = json.dumps({name: getattr(entry, name) for name in _FIELDS}, ensure_ascii=False) + "\n"
-        data = line.encode("utf-8", "replace")  # half a surrogate pair, which some models say, becomes "?"
+        data = line.encode("utf-8", "replace")  # half a surrogate pair, which some models write, becomes "?"
         with self._lock:
             try:
                 own = self._own or self._create()
@@ -134,14 +134,14 @@ class Journal:
                 if written != len(data):
                     raise OSError(0, "the disk is full")
             except OSError as error:
-                self._own = None  # half a line may be there: whatever comes next begins a new file
+                self._own = None  # the file may end in half a line: the next entry begins a new file
                 raise self._unwritable(error) from error
             offset = self._files[self._own_path]
             self._files[self._own_path] = offset + len(data)
             self._remember(entry.key, entry.answer is not None, (self._own_path, offset))
 
     def sync(self) -> None:
-        """Wait until all lines that were written are on disk."""
+        """Wait until all written lines are on disk."""
         own = self._own
         if own is not None:
             try:
@@ -204,7 +204,7 @@ class Journal:
 
 
 def _lines(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file from ``offset`` on, each with its own offset in bytes."""
+    """The lines of a file from ``offset`` on, each with its offset in bytes."""
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
@@ -213,7 +213,7 @@ def _lines(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 def _read(line: bytes) -> dict[str, Any] | None:
-    """The fields of a line; None where a kill, a full disk or a hand has spoilt it."""
+    """The fields of a line; None if a kill, a full disk or an edit has damaged it."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -225,4 +225,4 @@ def _read(line: bytes) -> dict[str, Any] | None:
 
 def _entry(record: dict[str, Any]) -> Entry:
     values = {name: record[name] for name in _FIELDS}  # a later version may have more
-    return Entry(**values | {"pictures": tuple(record["pictures"])})
+    return Entry(**values | {"media": tuple(record["media"])})

@@ -1,75 +1,30 @@
-"""How a job asks: how fast, how patiently, for how much."""
+"""Pauses between retries, a steady rate of calls, and a limit on cost."""
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-
-from sugar.errors import InputError
 
 MOST_BACKOFF = 60.0
-"""Seconds that a pause grows to."""
+"""Longest pause in seconds without a Retry-After."""
 MOST_ASKED_FOR = 600.0
-"""Seconds that a server may ask to wait; beyond it is no stumble any more."""
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What tokens cost, in any currency, for a million of them."""
-
-    input: float = 0.0
-    """Per million tokens of the questions."""
-    output: float = 0.0
-    """Per million tokens of the answers."""
-
-    def cost(self, tokens_in: int, tokens_out: int) -> float:
-        return (tokens_in * self.input + tokens_out * self.output) / 1e6
-
-
-@dataclass(frozen=True)
-class RunningConfig:
-    """How a job asks."""
-
-    concurrency: int = 8
-    """Questions under way at the same time."""
-    requests_per_minute: float = 0
-    """Questions started in a minute, evenly, retries among them; 0: no limit."""
-    attempts: int = 5
-    """How often a question is asked while the server cannot answer (429, 5xx, time-out, connection lost)."""
-    backoff: float = 1.0
-    """Seconds before the second attempt; doubles from attempt to attempt up to 60, with jitter."""
-    prices: Prices = field(default_factory=Prices)
-    """What a million tokens cost, for the cost shown and for max_cost."""
-    max_cost: float = 0
-    """No new question once this job's answers, those in the journal too, would cost more; 0: no limit."""
-    retry_failed: bool = False
-    """Ask again what the journal records as failed."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("concurrency", 1), ("attempts", 1), ("requests_per_minute", 0), ("max_cost", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; give {least} or more")
-        if self.backoff < 0 or self.prices.input < 0 or self.prices.output < 0:
-            raise InputError("backoff and prices must not be negative")
-        if self.max_cost and not (self.prices.input or self.prices.output):
-            raise InputError("max_cost needs prices; give prices.input and prices.output per million tokens")
+"""Longest wait in seconds that a server's Retry-After is followed for."""
 
 
 def pause(failures: int, backoff: float, retry_after: float | None, draw: Callable[[], float] = random.random) -> float:
-    """Seconds to wait after the ``failures``-th failure in a row (from 1): doubling, with jitter of a half each way.
+    """Return the seconds to wait after the ``failures``-th failure in a row (from 1): doubling, with 50 % jitter.
 
-    Not less than ``retry_after``, what the server asked for. ``draw`` gives numbers in [0, 1).
+    Never less than ``retry_after``, which the server asked for. ``draw`` returns numbers in [0, 1).
     """
     seconds = min(backoff * 2 ** min(failures - 1, 32) * (0.5 + draw()), MOST_BACKOFF)
     if retry_after is None:
         return seconds
-    # The jitter stays, or all that were told the same would come back in the same moment.
+    # With jitter, or all clients that got the same Retry-After would return at the same moment.
     return max(seconds, min(retry_after, MOST_ASKED_FOR) + backoff * draw())
 
 
 class Pace:
-    """A steady rate: ``await turn()`` returns at most ``per_minute`` times a minute, evenly; 0: at once."""
+    """A steady rate: ``await turn()`` returns at most ``per_minute`` times a minute, evenly spaced; 0: at once."""
 
     def __init__(
         self,
@@ -92,9 +47,9 @@ class Pace:
 
 
 class Budget:
-    """Whether one more item can be paid: what is spent and what the open ones will cost, at the mean so far.
+    """Decide whether one more item is affordable, from the cost so far and the open items at the mean cost.
 
-    Until the first cost is known, one is asked at a time. Limit 0: everything can be paid.
+    Until the first cost is known, one item is open at a time. Limit 0: no limit.
     """
 
     def __init__(self, limit: float, spent: float = 0.0, items: int = 0) -> None:
@@ -106,12 +61,12 @@ class Budget:
         self._changed = asyncio.Condition()
 
     def count(self, cost: float) -> None:
-        """Note what an item has cost."""
+        """Add the cost of an item."""
         self.spent += cost
         self._items += 1
 
     async def enter(self) -> bool:
-        """Open an item, when the open ones have shown that it can be paid; False: it cannot, nor can any later."""
+        """Wait until an item is affordable and open it; False: neither it nor any later one is."""
         async with self._changed:
             while not self._affordable():
                 if self.exhausted or not self._open:

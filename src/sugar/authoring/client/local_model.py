@@ -1,7 +1,7 @@
-"""A model of one's own, run in this process: for people without a server, and for small jobs.
+"""A model that runs in this process, for users without a server and for small jobs.
 
-Imports torch; nothing else imports this module before such a model is asked for. One question is answered at a time:
-for thousands start a server that batches them (vLLM) and use kind ``openai``.
+Imports torch, so `providers` imports this module only for such a model. It answers one request at a time: for thousands
+start a server that batches them (vLLM) and use kind ``openai``.
 """
 
 import asyncio
@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from sugar.authoring.client.providers import ProviderConfig, one_line, schema_prompt, turns
-from sugar.authoring.client.request import Declined, Repair, Reply, Request
+from sugar.authoring.client.answers import schema_prompt
+from sugar.authoring.client.config import ProviderConfig
+from sugar.authoring.client.request import Declined, Repair, Reply, Request, conversation, one_line
 from sugar.errors import InputError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -39,8 +40,8 @@ class _Loaded:
 class TransformersProvider:
     """A causal or an image-text-to-text model from a folder or from Hugging Face.
 
-    It is loaded with the first question, in the checkpoint's own number format, over the GPUs if there are any. The
-    schema stands in the question; nothing holds the model to it.
+    The first request loads it, in the checkpoint's own number format, over the GPUs if there are any. The prompt states
+    the schema; nothing holds the model to it.
     """
 
     def __init__(self, config: ProviderConfig) -> None:
@@ -51,7 +52,7 @@ class TransformersProvider:
             raise InputError(f"provider.name: no folder {config.name}; name a model folder or a Hugging Face id")
         if self._local and config.revision is not None:
             raise InputError("provider.revision: belongs to a Hugging Face id; leave it out for a folder")
-        # A thread of its own keeps the questions in line, and the event loop's threads free.
+        # One thread serializes the requests and leaves the event loop's threads free.
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-model")
 
     @cached_property
@@ -66,11 +67,11 @@ class TransformersProvider:
         }
 
     async def ask(self, request: Request, repair: Repair | None = None) -> Reply:
-        """Answer once; a canceled question stops at its next token.
+        """Answer once; a canceled request stops at its next token.
 
         Raises:
-            Declined: the question or its answer is too long, or does not fit into memory.
-            InputError: the model cannot be loaded or takes no pictures, or the pictures are a video.
+            Declined: the prompt or its answer is too long, or does not fit into memory.
+            InputError: the model cannot be loaded or takes no images, or the request has a video.
         """
         stop = threading.Event()
         try:
@@ -79,7 +80,7 @@ class TransformersProvider:
             stop.set()
 
     async def close(self) -> None:
-        """Let go of the model; a later question loads it again."""
+        """Free the model; a later request loads it again."""
         self.__dict__.pop("_loaded", None)
 
     def _answer(self, request: Request, repair: Repair | None, stop: threading.Event) -> Reply:
@@ -100,27 +101,25 @@ class TransformersProvider:
                 )
         except torch.OutOfMemoryError as error:
             raise Declined(f"does not fit into memory with its {asked} tokens") from error
-        said = output[0, asked:].tolist()
-        if len(said) >= limit and said[-1] not in loaded.ends:
+        answer = output[0, asked:].tolist()
+        if len(answer) >= limit and answer[-1] not in loaded.ends:
             raise Declined(f"the answer was cut at {limit} tokens (provider.max_tokens, or all that the model takes)")
-        return Reply(loaded.tokenizer.decode(said, skip_special_tokens=True), asked, len(said))
+        return Reply(loaded.tokenizer.decode(answer, skip_special_tokens=True), asked, len(answer))
 
     def _inputs(self, loaded: _Loaded, request: Request, repair: Repair | None) -> Any:
         """Tokens and pixels of the conversation, on the model's device."""
-        conversation = turns(schema_prompt(request), repair)
+        turns = conversation(schema_prompt(request), repair)
         if loaded.processor is not None:
-            messages = [
-                {"role": turn["role"], "content": [{"type": "text", "text": turn["text"]}]} for turn in conversation
-            ]
+            messages = [{"role": turn["role"], "content": [{"type": "text", "text": turn["text"]}]} for turn in turns]
             messages[0]["content"] = [*_images(request), *messages[0]["content"]]
             inputs = loaded.processor.apply_chat_template(messages, **_TOKENS)
             return inputs.to(loaded.model.device, dtype=loaded.model.dtype)
-        if request.pictures:
+        if request.media:
             raise InputError(f"provider.name: {self.config.name} takes no pictures; name an image-text-to-text model")
         if loaded.tokenizer.chat_template:
-            messages = [{"role": turn["role"], "content": turn["text"]} for turn in conversation]
+            messages = [{"role": turn["role"], "content": turn["text"]} for turn in turns]
             return loaded.tokenizer.apply_chat_template(messages, **_TOKENS).to(loaded.model.device)
-        text = "\n\n".join(turn["text"] for turn in conversation) + "\n"
+        text = "\n\n".join(turn["text"] for turn in turns) + "\n"
         return loaded.tokenizer(text, return_tensors="pt", return_token_type_ids=False).to(loaded.model.device)
 
     @cached_property
@@ -160,7 +159,7 @@ class TransformersProvider:
         return _Loaded(model.eval(), tokenizer, processor, ends, longest)
 
     def _set_generation(self, model: Any, tokenizer: Any) -> frozenset[int]:
-        """Greedy or by temperature, whatever the checkpoint's own sampling; gives the tokens that end an answer."""
+        """Decode greedily or by temperature, whatever the checkpoint says; return the tokens that end an answer."""
         from transformers import GenerationConfig
 
         ends = model.generation_config.eos_token_id
@@ -175,7 +174,7 @@ class TransformersProvider:
         return frozenset(ends)
 
     def _folder_hash(self) -> str:
-        """SHA-256 over all files that decide an answer."""
+        """SHA-256 over all files that determine an answer."""
         digest = hashlib.sha256()
         for path in sorted(path for path in self._folder.iterdir() if path.suffix in _MODEL_FILES):
             with path.open("rb") as file:
@@ -203,11 +202,9 @@ _TOKENS = {"add_generation_prompt": True, "tokenize": True, "return_dict": True,
 
 
 def _images(request: Request) -> list[dict[str, Any]]:
-    """The pictures as content parts, decoded."""
+    """The images as content parts, decoded."""
     from PIL import Image
 
-    if any(picture.media_type == "video/mp4" for picture in request.pictures):
+    if any(part.media_type == "video/mp4" for part in request.media):
         raise InputError(f"{request.item}: is a video; kind transformers takes frames")
-    return [
-        {"type": "image", "image": Image.open(io.BytesIO(picture.data)).convert("RGB")} for picture in request.pictures
-    ]
+    return [{"type": "image", "image": Image.open(io.BytesIO(part.data)).convert("RGB")} for part in request.media]

@@ -1,4 +1,4 @@
-"""What a job of questions tells: its numbers, and a bar while it runs."""
+"""The totals of a job, and a progress bar on the terminal."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class Summary:
-    """A job in numbers; they grow while it runs. One summary may be given to several runs, and counts them all.
+    """Totals of a job, updated while it runs; several runs may share one summary.
 
     Attributes:
-        total: how many requests there will be; None: not known.
-        asked: questions sent, every retry and repair among them.
-        from_journal: requests that the journal had an answer or a failure for, and repeated ones.
-        answered, failed: requests that were asked about in this run.
-        repaired: questions sent because a reply was not of the asked shape.
-        retried: questions sent again because the server could not answer.
+        total: number of requests; None: not known.
+        calls: calls of the model, every retry and repair included.
+        from_journal: requests with an entry in the journal, and repeated ones.
+        answered, failed: requests that called the model in this run.
+        repaired: calls because a reply was of the wrong shape.
+        retried: calls repeated because the server could not answer.
         tokens_in, tokens_out, cost: of this run.
-        spent: ``cost``, and what the entries from the journal cost when they were asked for.
-        seconds: how long it has taken.
+        spent: ``cost``, and the former cost of the entries from the journal.
+        seconds: duration.
         left: requests without an outcome because ``max_cost`` was reached.
     """
 
     total: int | None = None
-    asked: int = 0
+    calls: int = 0
     from_journal: int = 0
     answered: int = 0
     failed: int = 0
@@ -45,16 +45,16 @@ class Summary:
         return self.from_journal + self.answered + self.failed
 
     def text(self) -> str:
-        """All of it in one line."""
+        """All totals in one line."""
         tokens = self.tokens_in + self.tokens_out
-        told = (
+        text = (
             f"{self.done:,} requests: {self.from_journal:,} from the journal, {self.answered:,} answered, "
-            f"{self.failed:,} failed; {self.asked:,} questions ({self.retried:,} retried, {self.repaired:,} repairs), "
+            f"{self.failed:,} failed; {self.calls:,} calls ({self.retried:,} retried, {self.repaired:,} repairs), "
             f"{tokens:,} tokens, cost {self.cost:,.2f}, {self.seconds:,.1f} s"
         )
         if not self.left:
-            return told
-        return f"{told}; stopped at max_cost ({self.spent:,.2f} spent), {self.left:,} left: a larger max_cost goes on"
+            return text
+        return f"{text}; stopped at max_cost ({self.spent:,.2f} spent), {self.left:,} left: a larger max_cost goes on"
 
 
 class AskingProgress:

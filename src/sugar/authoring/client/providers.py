@@ -1,6 +1,6 @@
-"""Who is asked: an endpoint that speaks OpenAI's chat completions, or a local model (`local_model`).
+"""Providers: an endpoint with OpenAI's chat completions here, a model in this process in `local_model`.
 
-``openai`` and its HTTP client are imported when the first question is asked.
+``openai`` and its HTTP client are imported at the first call.
 """
 
 import asyncio
@@ -9,60 +9,39 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sugar.authoring.client.request import Declined, Picture, Provider, Repair, Reply, Request, Unavailable
+from sugar.authoring.client.answers import json_schema, schema_prompt
+from sugar.authoring.client.config import ProviderConfig
+from sugar.authoring.client.request import (
+    Declined,
+    Media,
+    Provider,
+    Repair,
+    Reply,
+    Request,
+    Unavailable,
+    conversation,
+    one_line,
+)
 from sugar.errors import InputError
 
 if TYPE_CHECKING:
     import openai
-    from pydantic import BaseModel
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-_REPAIR = "Your answer was not of the asked shape: {problem}\nAnswer again, with the JSON object and nothing else."
-_SCHEMA = "{prompt}\n\nAnswer with one JSON object and nothing else. It follows this JSON schema:\n{schema}"
 _SHORTEST_SECRET = 8
 """Shorter keys are placeholders of local servers (``EMPTY``), and words of answers may equal them."""
 _LATER = {408, 409, 425, 429}
 _WRONG_FOR_ALL = {"model_not_found", "unsupported_parameter", "unsupported_value", "invalid_json_schema"}
 
 
-@dataclass(frozen=True)
-class ProviderConfig:
-    """Which model is asked, and how."""
-
-    kind: Literal["openai", "transformers"] = "openai"
-    """`openai`: an endpoint that speaks OpenAI's chat completions (hosted, vLLM, ...); `transformers`: a model that is
-    run in this process."""
-    name: str = ""
-    """The model, by the name that the endpoint has for it; for `transformers` a folder or a Hugging Face id."""
-    revision: str | None = None
-    """For `transformers`: branch, tag or commit of a Hugging Face id."""
-    base_url: str | None = None
-    """Address of the endpoint, mostly ending in `/v1`; default: `OPENAI_BASE_URL`, else OpenAI's own."""
-    key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key; a server of your own may need none."""
-    timeout: float = 60.0
-    """Seconds until a question counts as not answered."""
-    max_tokens: int = 4096
-    """Longest answer, in tokens; a longer one is cut by the server and recorded as a failure."""
-    temperature: float | None = None
-    """Spread of the answers; default: the endpoint's own, greedy for `transformers`."""
-    extra_body: dict[str, Any] = field(default_factory=dict)
-    """Further fields of each question, such as `{top_p: 0.9}`; for `transformers` arguments of `generate`."""
-    json_mode: Literal["schema", "object", "none"] = "schema"
-    """What the endpoint can be held to: a JSON schema, any JSON object, or nothing; the last two put the schema into
-    the question."""
-    video: bool = False
-    """The endpoint takes videos, as content parts `video_url` (vLLM, SGLang)."""
-
-
-def from_config(config: ProviderConfig) -> Provider:
-    """The provider that ``config`` describes; nothing is loaded and nobody is asked yet.
+def load_provider(config: ProviderConfig) -> Provider:
+    """Return the provider that ``config`` describes; the first call loads or connects to the model.
 
     Raises:
         InputError: no model is named, a number is out of range, or the address or the key cannot be used.
@@ -79,7 +58,7 @@ def from_config(config: ProviderConfig) -> Provider:
 
 
 class OpenAIProvider:
-    """Asks an endpoint by the ``openai`` client; it retries nothing, and sets no limit to connections."""
+    """An endpoint called through the ``openai`` client, without retries and without a limit on connections."""
 
     def __init__(self, config: ProviderConfig) -> None:
         self.config = config
@@ -110,7 +89,7 @@ class OpenAIProvider:
         import httpx2
         import openai
 
-        # How many questions are under way is the asker's choice; by default connections above 100 are not kept.
+        # The job limits concurrency; by default the client would not keep more than 100 connections.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
         http_client = openai.DefaultAsyncHttpxClient(limits=limits, timeout=self.config.timeout)
         return openai.AsyncOpenAI(
@@ -122,24 +101,24 @@ class OpenAIProvider:
         )
 
     async def ask(self, request: Request, repair: Repair | None = None) -> Reply:
-        """Ask once.
+        """Call the endpoint once.
 
         Raises:
             Unavailable: no answer now: 408, 409, 425, 429, 5xx, a time-out, a lost connection, no chat completion.
             Declined: no answer ever: other 4xx, a refusal, a content filter, an answer cut at ``max_tokens``.
-            InputError: no question can be answered: key, model, quota, or an option that the endpoint does not take.
+            InputError: no request can be answered: key, model, quota, or an option that the endpoint does not take.
         """
         import httpx2
         import openai
 
-        if not self.config.video and any(picture.media_type == "video/mp4" for picture in request.pictures):
+        if not self.config.video and any(part.media_type == "video/mp4" for part in request.media):
             raise InputError(f"{request.item}: is a video; set provider.video if the endpoint takes videos")
         try:
-            # The client's own time-out is one for each wait: a server that trickles would never end.
+            # The client's own time-out restarts at every byte: a server that trickles would never end.
             async with asyncio.timeout(self.config.timeout):
-                # As chat.completions.create does, without its walk over the question's types: a fifth of the work.
-                question = self._question(request, repair)
-                answer = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=question)
+                # As chat.completions.create does, without its walk over the body's types: a fifth of the work.
+                body = self._body(request, repair)
+                answer = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body)
         except (openai.APITimeoutError, TimeoutError):
             failure: Exception = Unavailable(f"no answer within {self.config.timeout:g} s")
         except openai.APIConnectionError as error:
@@ -148,74 +127,74 @@ class OpenAIProvider:
             failure = self._status_failure(error)
         else:
             return self._read(answer.text)
-        raise failure  # outside of the except block: the client's error holds the request, and that the key
+        raise failure  # outside of the except block: the client's error holds the request with the key
 
     async def close(self) -> None:
-        """Close the connections; a later question opens new ones."""
+        """Close the connections; a later call opens new ones."""
         if client := self.__dict__.pop("_client", None):
             await client.close()
 
-    def _question(self, request: Request, repair: Repair | None) -> dict[str, Any]:
+    def _body(self, request: Request, repair: Repair | None) -> dict[str, Any]:
         config = self.config
         schema = json_schema(request.answer)
         text = request.prompt if config.json_mode == "schema" else schema_prompt(request)
-        # The newer name is the only one that OpenAI's reasoning models take, and unknown to some servers.
+        # OpenAI's reasoning models take the newer name only, and some servers the older one only.
         limit = "max_completion_tokens" if self._base_url == OPENAI_URL else "max_tokens"
-        question: dict[str, Any] = {
+        body: dict[str, Any] = {
             "model": config.name,
             "messages": [
-                {"role": turn["role"], "content": _content(turn["text"], () if number else request.pictures)}
-                for number, turn in enumerate(turns(text, repair))
+                {"role": turn["role"], "content": _content(turn["text"], () if number else request.media)}
+                for number, turn in enumerate(conversation(text, repair))
             ],
             limit: config.max_tokens,
         }
         if config.temperature is not None:
-            question["temperature"] = config.temperature
+            body["temperature"] = config.temperature
         if config.json_mode == "schema":
             name = re.sub(r"[^A-Za-z0-9_-]", "_", request.answer.__name__)[:64]
             inner = {"name": name, "schema": schema, "strict": True}
-            question["response_format"] = {"type": "json_schema", "json_schema": inner}
+            body["response_format"] = {"type": "json_schema", "json_schema": inner}
         elif config.json_mode == "object":
-            question["response_format"] = {"type": "json_object"}
-        return question | config.extra_body
+            body["response_format"] = {"type": "json_object"}
+        return body | config.extra_body
 
     def _status_failure(self, error: "openai.APIStatusError") -> Exception:
-        """Which of the three failures an HTTP error is."""
+        """Turn an HTTP error into one of the three failures."""
         status = error.status_code
-        said = self._line(error.body.get("message") if isinstance(error.body, dict) else error.message)
+        message = self._line(error.body.get("message") if isinstance(error.body, dict) else error.message)
         if error.code == "insufficient_quota" or status == 402:
-            return InputError(f"{self._base_url}: the account has no credit left; {said}")
+            return InputError(f"{self._base_url}: the account has no credit left; {message}")
         if status >= 500 or status in _LATER:
-            return Unavailable(f"status {status}: {said}", _retry_after(error.response.headers))
-        if status in (401, 403):  # what the server says may hold the key, whole or in part
+            return Unavailable(f"status {status}: {message}", _retry_after(error.response.headers))
+        if status in (401, 403):  # the server's message may hold the key, whole or in part
             key = f"the key in {self.config.key_env}" if self._key else f"no key, for {self.config.key_env} is not set"
             why = f" ({self._line(error.code)})" if error.code else ""
             return InputError(f"{self._base_url}: status {status}{why}, access denied with {key}; set another one")
         if status == 404:
-            return InputError(f"{self._base_url}: no model {self.config.name!r} or no such address; {said}")
-        # Else every single question would fail for what is set once for all.
-        if error.param == "response_format" or "response_format" in said:
-            return InputError(f"{self._base_url}: does not take json_mode {self.config.json_mode}; {said}")
+            return InputError(f"{self._base_url}: no model {self.config.name!r} or no such address; {message}")
+        # A setting of the whole job is wrong: every request would fail.
+        if error.param == "response_format" or "response_format" in message:
+            return InputError(f"{self._base_url}: does not take json_mode {self.config.json_mode}; {message}")
         if error.param == "model" or error.code in _WRONG_FOR_ALL:
-            return InputError(f"{self._base_url}: does not take the question as set; {said}")
-        return Declined(f"status {status}: {said}")
+            return InputError(f"{self._base_url}: does not take the question as set; {message}")
+        return Declined(f"status {status}: {message}")
 
     def _read(self, body: str) -> Reply:
-        """The text of a chat completion, which some servers send with status 200 when they have none."""
+        """Parse a chat completion; some servers send an error with status 200 in its place."""
         completion = _parsed(body)
         if completion is None:
             raise Unavailable(f"no chat completion: {self._line(body)}")
         if completion.refusal or completion.reason == "content_filter":
-            said = f"refused: {self._line(completion.refusal or completion.reason)}"
-            raise Declined(said, completion.tokens_in, completion.tokens_out)
+            message = f"refused: {self._line(completion.refusal or completion.reason)}"
+            raise Declined(message, completion.tokens_in, completion.tokens_out)
         if completion.reason == "length":
-            said = f"the answer was cut at {self.config.max_tokens} tokens; raise provider.max_tokens"
-            raise Declined(said, completion.tokens_in, completion.tokens_out)
+            message = f"the answer was cut at {self.config.max_tokens} tokens; raise provider.max_tokens"
+            raise Declined(message, completion.tokens_in, completion.tokens_out)
         return Reply(self._redacted(completion.text), completion.tokens_in, completion.tokens_out)
 
-    def _line(self, said: object) -> str:
-        """A server's words, for messages: one short line without the key."""
-        return self._redacted(one_line(said))[:200]
+    def _line(self, text: object) -> str:
+        """One short line of a server's message without the key."""
+        return self._redacted(one_line(text))[:200]
 
     def _redacted(self, text: str) -> str:
         return text.replace(self._key, "***") if len(self._key) >= _SHORTEST_SECRET else text
@@ -231,7 +210,7 @@ class _Completion:
 
 
 def _parsed(body: str) -> _Completion | None:
-    """What is read of a chat completion; None where there is none."""
+    """The parts of a chat completion; None if the body is not one."""
     try:
         completion = json.loads(body)
         choice, usage = completion["choices"][0], completion.get("usage") or {}
@@ -247,66 +226,19 @@ def _parsed(body: str) -> _Completion | None:
         return None
 
 
-def turns(text: str, repair: Repair | None) -> list[dict[str, str]]:
-    """The conversation as ``role`` and ``text``: the question, and where it is to be fixed the answer and why."""
-    if repair is None:
-        return [{"role": "user", "text": text}]
-    fix = _REPAIR.format(problem=one_line(repair.problem)[:1000])
-    if not repair.text.strip():  # many servers refuse an empty turn
-        return [{"role": "user", "text": f"{text}\n\n{fix}"}]
-    return [
-        {"role": "user", "text": text},
-        {"role": "assistant", "text": repair.text},
-        {"role": "user", "text": fix},
-    ]
-
-
-def schema_prompt(request: Request) -> str:
-    """The question with its schema in words, for whoever cannot be held to a schema."""
-    schema = json.dumps(json_schema(request.answer), ensure_ascii=False)
-    return _SCHEMA.format(prompt=request.prompt, schema=schema)
-
-
-@lru_cache(maxsize=64)
-def json_schema(answer: "type[BaseModel]") -> dict[str, Any]:
-    """The JSON schema of ``answer`` as strict structured outputs want it: closed objects, all fields required.
-
-    Titles and defaults are left out, and a ``$ref`` with siblings is resolved.
-    Source: https://platform.openai.com/docs/guides/structured-outputs (supported schemas).
-    """
-    schema = answer.model_json_schema()
-    return _strict(schema, schema)
-
-
-def _strict(node: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" in node and len(node) > 1:
-        node = root["$defs"][node["$ref"].rsplit("/", 1)[-1]] | {k: v for k, v in node.items() if k != "$ref"}
-    strict = {key: value for key, value in node.items() if key not in ("title", "default")}
-    for key in ("properties", "$defs"):
-        if key in strict:
-            strict[key] = {name: _strict(child, root) for name, child in strict[key].items()}
-    if "properties" in strict:
-        strict |= {"additionalProperties": False, "required": list(strict["properties"])}
-    if isinstance(strict.get("items"), dict):
-        strict["items"] = _strict(strict["items"], root)
-    if "anyOf" in strict:
-        strict["anyOf"] = [_strict(child, root) for child in strict["anyOf"]]
-    return strict
-
-
-def _content(text: str, pictures: tuple[Picture, ...]) -> str | list[dict[str, Any]]:
-    if not pictures:
+def _content(text: str, media: tuple[Media, ...]) -> str | list[dict[str, Any]]:
+    if not media:
         return text
     parts: list[dict[str, Any]] = []
-    for picture in pictures:
-        kind = "video_url" if picture.media_type == "video/mp4" else "image_url"
-        data = base64.b64encode(picture.data).decode()
-        parts.append({"type": kind, kind: {"url": f"data:{picture.media_type};base64,{data}"}})
+    for part in media:
+        kind = "video_url" if part.media_type == "video/mp4" else "image_url"
+        data = base64.b64encode(part.data).decode()
+        parts.append({"type": kind, kind: {"url": f"data:{part.media_type};base64,{data}"}})
     return [*parts, {"type": "text", "text": text}]
 
 
 def _checked_url(url: str) -> str:
-    """The address without a trailing slash; one with a secret in it is refused, and not repeated."""
+    """Return the address without a trailing slash; refuse one that contains a secret, without repeating it."""
     try:
         parts = urlsplit(url)
         secret = parts.username is not None or parts.password is not None or parts.query or parts.fragment
@@ -321,7 +253,7 @@ def _checked_url(url: str) -> str:
 
 
 def _read_key(variable: str, *, needed: bool) -> str:
-    """The key from the environment, "" where there is none."""
+    """Read the key from the environment, "" if there is none."""
     key = os.environ.get(variable, "").strip()
     if needed and not key:
         raise InputError(f"provider: set the environment variable {variable} to your key, or base_url to a server")
@@ -331,7 +263,7 @@ def _read_key(variable: str, *, needed: bool) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds; a date in its place is not read: the back-off serves as well."""
+    """Seconds to wait; None for a date, which the back-off covers."""
     try:
         seconds = float(headers.get("retry-after-ms", "")) / 1000
     except ValueError:
@@ -340,8 +272,3 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             return None
     return seconds if 0 <= seconds < float("inf") else None
-
-
-def one_line(said: object) -> str:
-    """All printable text on one line."""
-    return "".join(character for character in " ".join(str(said).split()) if character.isprintable())

@@ -1,4 +1,4 @@
-"""What is asked of a model, and what comes back."""
+"""A request to a model and its reply: the plain types that all providers share."""
 
 import hashlib
 import json
@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
 MediaType = Literal["image/jpeg", "image/png", "video/mp4"]
 
+_REPAIR = "Your answer was not of the asked shape: {problem}\nAnswer again, with the JSON object and nothing else."
+
 
 @dataclass(frozen=True)
-class Picture:
-    """An image or a video that goes with a question.
+class Media:
+    """An image or a video in a request.
 
     Args:
         data: the file's bytes.
-        media_type: what kind of file it is.
-        origin: where it comes from, for the record: ``"cook.mp4 at 1.20 s"``, ``"a01_s01 frame 12, drawn skeleton"``.
+        media_type: the kind of file.
+        origin: its source, for the record: ``"cook.mp4 at 1.20 s"``, ``"a01_s01 frame 12, drawn skeleton"``.
     """
 
     data: bytes
@@ -35,28 +37,28 @@ class Picture:
 
 @dataclass(frozen=True)
 class Request:
-    """One question that is answered by JSON of a given shape.
+    """A prompt whose answer is JSON of a given shape.
 
     Args:
         item: what the answer is for; unique in a job: ``"motion/drink water"``.
-        prompt: the whole question as text.
-        answer: the shape of the answer; also checks it.
-        template: which prompt file of the package it was made from, for the record.
-        pictures: images in their order, or one video.
+        prompt: the whole prompt as text.
+        answer: the shape of the answer; also validates it.
+        template: name of the prompt file of the package, for the record.
+        media: images in their order, or one video.
     """
 
     item: str
     prompt: str
     answer: "type[BaseModel]"
     template: str = ""
-    pictures: tuple[Picture, ...] = ()
+    media: tuple[Media, ...] = ()
 
     def key(self, model: Mapping[str, Any]) -> str:
-        """SHA-256 of all that decides the answer: prompt, shape, pictures, model and its options."""
+        """SHA-256 of everything that determines the answer: prompt, shape, media, model and its options."""
         content = {
             "prompt": self.prompt,
             "schema": _schema(self.answer),
-            "pictures": [picture.digest for picture in self.pictures],
+            "media": [part.digest for part in self.media],
             "model": dict(model),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
@@ -69,7 +71,7 @@ def _schema(answer: "type[BaseModel]") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model said, and what it counted."""
+    """The text of a model's reply and its token counts."""
 
     text: str
     tokens_in: int = 0
@@ -78,7 +80,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Repair:
-    """A reply that was not of the asked shape, and why: the model is asked once more."""
+    """A reply of the wrong shape and the reason; the model is prompted once more with both."""
 
     text: str
     problem: str
@@ -87,7 +89,7 @@ class Repair:
 class Unavailable(Exception):  # noqa: N818
     """The server could not answer now (429, 5xx, time-out, connection lost); it may later.
 
-    ``retry_after``: seconds that the server asks to wait, if it says so.
+    ``retry_after``: seconds that the server asks to wait, if given.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -96,9 +98,9 @@ class Unavailable(Exception):  # noqa: N818
 
 
 class Declined(Exception):  # noqa: N818
-    """The server will never answer this question (400, a content filter, too long), but may answer others.
+    """The server will never answer this request (400, a content filter, too long), but may answer others.
 
-    ``tokens_in`` and ``tokens_out``: what it counted all the same.
+    ``tokens_in`` and ``tokens_out``: the tokens it counted nevertheless.
     """
 
     def __init__(self, message: str, tokens_in: int = 0, tokens_out: int = 0) -> None:
@@ -107,15 +109,15 @@ class Declined(Exception):  # noqa: N818
 
 
 class Provider(Protocol):
-    """Who answers. A wrong key or an unknown model is an InputError: no question will be answered."""
+    """A model that answers requests. A wrong key or an unknown model is an InputError: every request would fail."""
 
     @property
     def model(self) -> Mapping[str, Any]:
-        """All that decides its answers, as plain types: the model's name and options; no key, no address."""
+        """Everything that determines its answers, as plain types: the model's name and options; no key, no address."""
         ...
 
     async def ask(self, request: Request, repair: Repair | None = None) -> Reply:
-        """Ask once; no retries here.
+        """Call the model once, without retries.
 
         Raises:
             Unavailable, Declined, InputError: see there.
@@ -123,5 +125,24 @@ class Provider(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...
+
+
+def conversation(prompt: str, repair: Repair | None) -> list[dict[str, str]]:
+    """The turns as ``role`` and ``text``: the prompt, and for a repair the wrong reply and its problem."""
+    if repair is None:
+        return [{"role": "user", "text": prompt}]
+    fix = _REPAIR.format(problem=one_line(repair.problem)[:1000])
+    if not repair.text.strip():  # many servers refuse an empty turn
+        return [{"role": "user", "text": f"{prompt}\n\n{fix}"}]
+    return [
+        {"role": "user", "text": prompt},
+        {"role": "assistant", "text": repair.text},
+        {"role": "user", "text": fix},
+    ]
+
+
+def one_line(text: object) -> str:
+    """All printable text on one line."""
+    return "".join(character for character in " ".join(str(text).split()) if character.isprintable())

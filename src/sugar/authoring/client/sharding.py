@@ -1,4 +1,4 @@
-"""Large jobs, shared out by Ray Data over many workers and one or several endpoints, with one journal.
+"""Large jobs, sharded by Ray Data over many workers and one or several endpoints, with one journal.
 
 ``ray`` is imported when a job starts.
 """
@@ -9,17 +9,17 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sugar.authoring.client.config import ProviderConfig, RunningConfig, ShardingConfig
+from sugar.authoring.client.job import Progress, run_requests
 from sugar.authoring.client.journal import Journal
-from sugar.authoring.client.limits import RunningConfig
 from sugar.authoring.client.progress import Summary
-from sugar.authoring.client.providers import ProviderConfig, from_config
+from sugar.authoring.client.providers import load_provider
 from sugar.authoring.client.request import Request
-from sugar.authoring.client.running import Progress, run_requests
 from sugar.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,27 +28,13 @@ if TYPE_CHECKING:
 Make = Callable[[Mapping[str, Any]], Iterable[Request]]
 
 CLAIMED_AT_ONCE = 16
-"""Requests that a worker makes before it asks the others whether they have the same."""
+"""Requests that a worker makes before it claims them from the other workers."""
 RESTARTS = 3
-"""Times that each worker may die and be started again; Ray Data would do so for ever."""
-
-
-@dataclass(frozen=True)
-class ShardingConfig:
-    """How a job is shared out."""
-
-    workers: int = 2
-    """Processes that ask, each with its share of the concurrency, the rate and the cost."""
-    address: str | None = None
-    """A running Ray cluster (`auto`: the one this machine belongs to); default: Ray is started here for this job."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise InputError(f"sharding.workers is {self.workers}; give 1 or more")
+"""Times that each worker may die and be restarted; Ray Data would restart it forever."""
 
 
 def run_sharded(
-    descriptions: Iterable[Mapping[str, Any]],
+    tasks: Iterable[Mapping[str, Any]],
     make: Make,
     providers: Sequence[ProviderConfig],
     journal: Path,
@@ -58,22 +44,21 @@ def run_sharded(
     summary: Summary | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Ask about everything that the journal has no entry for; the answers are then in the journal.
+    """Run all requests that the journal has no entry for; the answers are then in the journal.
 
-    The workers take ``descriptions`` in batches, as they get done with them, and make the requests of them. A batch of
-    a worker that died is taken again; what is in the journal is not asked again, and neither is a request that equals
-    one of another worker. ``config`` holds for the whole job: each worker has its share. Pictures are best described by
-    the paths of their files. On a cluster the journal's folder must be one that all machines share, and the key must be
-    in the environment of each.
+    The workers take ``tasks`` in batches and make their requests. A batch of a worker that died is taken again; what
+    the journal has is not run again, nor is a request that equals one of another worker. ``config`` holds for the whole
+    job: each worker has its share. Tasks should name media by the paths of their files. On a cluster the journal's
+    folder must be shared by all machines, and the key must be in the environment of each.
 
     Args:
-        descriptions: plain types only, as JSON has them; small, for all of them are held in memory.
-        make: makes the requests that a description means; of modules that the workers can import.
+        tasks: plain types only, as JSON has them; small, since all of them are held in memory.
+        make: makes the requests of a task; of modules that the workers can import.
         providers: the endpoints, taken in turn; the same model with the same options at each.
-        summary: where to count.
+        summary: totals, updated in place.
 
     Returns:
-        the summary, with ``asked`` and ``retried`` and so on of all workers added up.
+        the summary, with the totals of all workers.
 
     Raises:
         InputError: Ray is missing, the providers are not of one model, workers die again and again, or what
@@ -82,18 +67,18 @@ def run_sharded(
     """
     if not providers:
         raise InputError("no provider given; give at least one")
-    models = [dict(from_config(provider).model) for provider in providers]
+    models = [dict(load_provider(provider).model) for provider in providers]
     if any(model != models[0] for model in models):
         raise InputError("the providers of one job must have the same model and options, for they share one journal")
     ray = _ray()
-    rows = [json.dumps({"row": row, "description": dict(what)}) for row, what in enumerate(descriptions)]
+    rows = [json.dumps({"row": row, "task": dict(task)}) for row, task in enumerate(tasks)]
     summary = summary or Summary()
     begin = time.monotonic() - summary.seconds
     try:
         with ray_session(sharding):
             for counted in _run(ray, rows, make, providers, journal.absolute(), config, sharding.workers):
-                if counted["mistake"]:
-                    raise InputError(counted["mistake"])
+                if counted["error"]:
+                    raise InputError(counted["error"])
                 for name in _COUNTED:
                     before = getattr(summary, name)
                     setattr(summary, name, before + type(before)(counted[name]))
@@ -107,7 +92,7 @@ def run_sharded(
 
 @contextmanager
 def ray_session(sharding: ShardingConfig) -> Iterator[None]:
-    """Ray for several jobs in turn: starting it takes seconds. Within another session, or the user's own, nothing.
+    """Run Ray for several jobs in turn, since starting it takes seconds; reuse a session that is open already.
 
     Raises:
         InputError: Ray is missing, or there is no cluster at the address.
@@ -124,7 +109,7 @@ def ray_session(sharding: ShardingConfig) -> Iterator[None]:
 
 
 def _ray() -> Any:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read at import: Ray would tell its makers about the cluster
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read at import: turns off Ray's usage reports
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its logs are in files
     try:
         import ray
@@ -158,7 +143,7 @@ def _run(
     config: RunningConfig,
     workers: int,
 ) -> Iterator[dict[str, Any]]:
-    """The dataset and its workers; gives what each batch has counted, or the mistake that stopped it."""
+    """Run the dataset through its workers; yield the totals of each batch, or the error that stopped it."""
     import pyarrow as pa
 
     context = ray.data.DataContext.get_current()
@@ -171,7 +156,7 @@ def _run(
         requests_per_minute=config.requests_per_minute / workers,
         max_cost=config.max_cost / workers,
     )
-    # Long batches, for each ends with a wait for its slowest; but enough of them that no worker is left without.
+    # Long batches, since each ends with a wait for its slowest request; but enough of them for all workers.
     size = max(2 * share.concurrency, min(16 * share.concurrency, len(rows) // (4 * workers)))
     blocks = [pa.table({"row": rows[at : at + size]}) for at in range(0, len(rows), size)]
     claims = ray.remote(_Claims).options(num_cpus=0).remote()
@@ -187,7 +172,7 @@ def _run(
 
 
 class _Claims:
-    """An actor that knows which row has which request, so that equal ones are asked about once."""
+    """An actor that assigns each request to one row, so that equal requests run once."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
@@ -199,12 +184,12 @@ class _Claims:
         return self._workers - 1
 
     def claim(self, keys: list[str], rows: list[int]) -> list[bool]:
-        """Which of the requests are for these rows to ask; a row that comes again gets the same answer."""
+        """Return which requests belong to these rows; a row that comes again gets the same answer."""
         return [self._rows.setdefault(key, row) == row for key, row in zip(keys, rows, strict=True)]
 
 
 class _Worker:
-    """One process that asks; Ray Data gives it batch after batch."""
+    """One process that runs requests; Ray Data gives it batch after batch."""
 
     def __init__(
         self,
@@ -219,30 +204,30 @@ class _Worker:
 
         self._get, self._claims = ray.get, claims
         number: int = ray.get(claims.join.remote())
-        self._mistake = ""
+        self._error = ""
         if number >= most:
-            self._mistake = (
+            self._error = (
                 "workers die again and again, most likely of a file or for want of memory: look at their input"
             )
         self._make, self._config = make, config
-        self._provider = from_config(providers[number % len(providers)])
+        self._provider = load_provider(providers[number % len(providers)])
         self._model = dict(self._provider.model)
         self._journal = Journal(Path(journal))
-        self._summary = Summary()  # of all batches, so that cost and a gone server are seen across them
+        self._summary = Summary()  # of all batches, so that cost and a lost server count across them
         self._repeated = 0
 
     def __call__(self, batch: "pa.Table") -> dict[str, list[Any]]:
         before = replace(self._summary)
-        if not self._mistake:
+        if not self._error:
             try:
-                self._ask([json.loads(row) for row in batch["row"].to_pylist()])
+                self._run([json.loads(row) for row in batch["row"].to_pylist()])
             except InputError as error:  # its type would be lost on the way
-                self._mistake = str(error)
+                self._error = str(error)
         counted = {name: float(getattr(self._summary, name) - getattr(before, name)) for name in _COUNTED}
-        return {"mistake": [self._mistake]} | {name: [value] for name, value in counted.items()}
+        return {"error": [self._error]} | {name: [value] for name, value in counted.items()}
 
-    def _ask(self, rows: list[dict[str, Any]]) -> None:
-        if self._summary.left:  # the cost was reached in an earlier batch: nothing more is made
+    def _run(self, rows: list[dict[str, Any]]) -> None:
+        if self._summary.left:  # an earlier batch reached the cost limit
             self._summary.left += len(rows)
             return
         self._repeated = 0
@@ -253,10 +238,10 @@ class _Worker:
         self._summary.from_journal += self._repeated
 
     def _requests(self, rows: Iterable[dict[str, Any]]) -> Iterator[Request]:
-        """Those requests that are this worker's."""
+        """The requests that belong to this worker."""
         rows = iter(rows)
         while some := list(islice(rows, CLAIMED_AT_ONCE)):
-            made = [(row["row"], request) for row in some for request in self._make(row["description"])]
+            made = [(row["row"], request) for row in some for request in self._make(row["task"])]
             requests = [request for _, request in made]
             keys = [request.key(self._model) for request in requests]
             claimed = self._get(self._claims.claim.remote(keys, [row for row, _ in made]))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sugar.authoring.client.request import Picture
+from sugar.authoring.client.request import Media
 from sugar.authoring.media.frame_features import FrameFeatures
 from sugar.authoring.media.video import Frame, check_video_name, garbled, open_video, sample_frames
 from sugar.errors import InputError
@@ -168,7 +168,7 @@ def _improved(alike: npt.NDArray[np.float64], kept: list[int]) -> list[int]:
 # -- videos -------------------------------------------------------------------------------------------------------
 
 
-def select_frames(path: Path, config: FrameConfig, features: FrameFeatures, cache: Path | None = None) -> list[Picture]:
+def select_frames(path: Path, config: FrameConfig, features: FrameFeatures, cache: Path | None = None) -> list[Media]:
     """The mutually most dissimilar frames of a video as JPEG files, in time order.
 
     Args:
@@ -184,7 +184,7 @@ def select_frames(path: Path, config: FrameConfig, features: FrameFeatures, cach
     if kept is None:
         frames = list(sample_frames(path, config.per_second, config.most, config.longest_side))
         kept = [
-            Picture(jpeg(frame.image, config.quality), "image/jpeg", f"{path.name} at {frame.time_s:.2f} s")
+            Media(jpeg(frame.image, config.quality), "image/jpeg", f"{path.name} at {frame.time_s:.2f} s")
             for frame in _chosen(frames, config, features)
         ]
         _keep(path, settings, cache, kept)
@@ -207,7 +207,7 @@ def jpeg(image: "Image.Image", quality: int) -> bytes:
     return file.getvalue()
 
 
-def whole_video(path: Path, config: VideoConfig | None = None, cache: Path | None = None) -> Picture:
+def whole_video(path: Path, config: VideoConfig | None = None, cache: Path | None = None) -> Media:
     """The video itself as MP4: as it is if it is a small MP4, else encoded anew, smaller and without sound.
 
     Raises:
@@ -218,7 +218,7 @@ def whole_video(path: Path, config: VideoConfig | None = None, cache: Path | Non
     with open_video(path) as (container, _):
         is_mp4 = "mp4" in container.format.name
     if is_mp4 and path.suffix.lower() in (".mp4", ".m4v") and path.stat().st_size <= limit:
-        return Picture(path.read_bytes(), "video/mp4", path.name)
+        return Media(path.read_bytes(), "video/mp4", path.name)
     settings = {"kind": "video", **asdict(config)}
     if kept := _cached(path, settings, cache):
         return kept[0]
@@ -229,7 +229,7 @@ def whole_video(path: Path, config: VideoConfig | None = None, cache: Path | Non
             f"{path}: takes {len(data) / 1e6:.1f} MB even at {config.longest_side} pixels and {config.per_second:g} "
             f"frames a second, and {config.megabytes:g} MB may be sent; cut it, send frames, or ask for smaller ones"
         )
-    picture = Picture(data, "video/mp4", f"{path.name}, at {config.per_second:g} frames a second")
+    picture = Media(data, "video/mp4", f"{path.name}, at {config.per_second:g} frames a second")
     _keep(path, settings, cache, [picture])
     return picture
 
@@ -281,14 +281,14 @@ def _kept_file(path: Path, settings: dict[str, Any], cache: Path) -> Path:
     return cache / key[:2] / f"{key}.json"
 
 
-def _cached(path: Path, settings: dict[str, Any], cache: Path | None) -> list[Picture] | None:
+def _cached(path: Path, settings: dict[str, Any], cache: Path | None) -> list[Media] | None:
     """None where there are none, or the file is damaged."""
     if cache is None or not (file := _kept_file(path, settings, cache)).is_file():
         return None
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
         pictures = [
-            Picture(base64.b64decode(row["data"], validate=True), row["media_type"], row["origin"]) for row in rows
+            Media(base64.b64decode(row["data"], validate=True), row["media_type"], row["origin"]) for row in rows
         ]
         if not rows or any(p.digest != row["sha256"] for p, row in zip(pictures, rows, strict=True)):
             raise ValueError("content does not fit its hash")
@@ -298,7 +298,7 @@ def _cached(path: Path, settings: dict[str, Any], cache: Path | None) -> list[Pi
     return pictures
 
 
-def _keep(path: Path, settings: dict[str, Any], cache: Path | None, pictures: list[Picture]) -> None:
+def _keep(path: Path, settings: dict[str, Any], cache: Path | None, pictures: list[Media]) -> None:
     """A folder that cannot be written costs time, not the run."""
     if cache is None:
         return

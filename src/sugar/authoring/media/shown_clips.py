@@ -1,4 +1,4 @@
-"""Which clips of each class a model is shown: videos in folders, or training clips of a store."""
+"""Select the clips of each class that a model is shown: videos in folders, or training clips of a store."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sugar.authoring.client.request import Picture
+from sugar.authoring.client.request import Media
 from sugar.authoring.config import VisualTexts
 from sugar.authoring.media.frame_features import load_frame_features
 from sugar.authoring.media.frames import select_frames, whole_video
@@ -19,26 +19,26 @@ from sugar.errors import InputError
 from sugar.skeleton.clip import SkeletonClip
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
-Draw = Callable[[SkeletonClip, VisualTexts], list[Picture]]
-"""Draws the skeleton of a clip as pictures; given by a higher floor, where the drawing is done."""
+Draw = Callable[[SkeletonClip, VisualTexts], list[Media]]
+"""Draws the skeleton of a clip as images or a video; passed in by the caller."""
 
 
 @dataclass(frozen=True)
 class ShownClip:
-    """A clip of a class; ``pictures`` makes what is sent of it, when it is wanted."""
+    """A clip of a class; ``media`` makes its images or its video when they are needed."""
 
     class_: str
     clip_id: str
     source: Source
-    pictures: Callable[[], list[Picture]]
+    media: Callable[[], list[Media]]
 
 
 def shown_clips(config: VisualTexts, names: Sequence[str], cache: Path, draw: Draw | None) -> list[ShownClip]:
-    """The clips to be shown, class by class in the order of ``names``.
+    """Select the clips to be shown, class by class in the order of ``names``.
 
     Args:
-        cache: folder that keeps the frames of videos.
-        draw: needed for drawn skeletons.
+        cache: folder for the frames of videos.
+        draw: required for drawn skeletons.
 
     Raises:
         InputError: a folder or store that is not there, or a class without any clip.
@@ -62,7 +62,7 @@ def shown_clips(config: VisualTexts, names: Sequence[str], cache: Path, draw: Dr
 
 
 def training_clips(store: str, protocol: str) -> tuple[Store, list[int]]:
-    """A store and the training side of a protocol.
+    """Open a store and list the training clips of a protocol.
 
     Raises:
         InputError: no such store or protocol.
@@ -74,13 +74,13 @@ def training_clips(store: str, protocol: str) -> tuple[Store, list[int]]:
 def _drawn(config: VisualTexts, names: Sequence[str], draw: Draw) -> Iterator[ShownClip]:
     store, indices = training_clips(config.store, config.protocol)
 
-    def pictures(index: int) -> Callable[[], list[Picture]]:
+    def media(index: int) -> Callable[[], list[Media]]:
         return lambda: draw(store[index], config)
 
     for index in indices:
         name = store.classes[store.labels[index]]
         if name in names:
-            yield ShownClip(name, store.clip_ids[index], "drawn skeleton", pictures(index))
+            yield ShownClip(name, store.clip_ids[index], "drawn skeleton", media(index))
 
 
 def _videos(config: VisualTexts, names: Sequence[str], cache: Path) -> Iterator[ShownClip]:
@@ -89,19 +89,19 @@ def _videos(config: VisualTexts, names: Sequence[str], cache: Path) -> Iterator[
         raise InputError(f"{folder}: no such folder of videos")
     features = load_frame_features(config.features)
 
-    def pictures(path: Path) -> Callable[[], list[Picture]]:
+    def media(path: Path) -> Callable[[], list[Media]]:
         if config.send == "video":
             return lambda: [whole_video(path, config.video, cache)]
         return lambda: select_frames(path, config.frames, features, cache)
 
     for name, path in _of_store(config, folder) if config.store else _of_folders(folder, names):
         if name in names:
-            quoted(path.stem, "file name")  # refused before anything is asked
-            yield ShownClip(name, path.relative_to(folder).as_posix(), "video", pictures(path))
+            quoted(path.stem, "file name")  # refused before any request
+            yield ShownClip(name, path.relative_to(folder).as_posix(), "video", media(path))
 
 
 def _of_folders(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, Path]]:
-    """Videos in a folder for each class; case, ``_`` and ``-`` in its name do not matter."""
+    """Videos in a folder for each class, whatever case, ``_`` and ``-`` its name has."""
     by_key = {_key(name): name for name in names}
     for path in _video_files(folder):
         name = by_key.get(_key(path.relative_to(folder).parts[0]))
@@ -110,7 +110,7 @@ def _of_folders(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, Path]
 
 
 def _of_store(config: VisualTexts, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Videos named as training clips are, with or without more after it: ``S001C001P001R001A001_rgb.avi``."""
+    """Videos named like training clips, with or without a suffix: ``S001C001P001R001A001_rgb.avi``."""
     store, indices = training_clips(config.store, config.protocol)
     by_id = {store.clip_ids[i]: store.classes[store.labels[i]] for i in indices}
     for path in _video_files(folder):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from sugar.authoring.client.request import Picture
+from sugar.authoring.client.request import Media
 from sugar.authoring.media.frames import most_dissimilar
 from sugar.errors import InputError
 from sugar.reports.animation import Animation, animate
@@ -52,7 +52,7 @@ class SkeletonFrameConfig:
             raise InputError(f"skeleton frames: pixels can be {SIZES[0]} to {SIZES[1]}, not {self.pixels}")
 
 
-def skeleton_frames(clip: SkeletonClip, config: SkeletonFrameConfig | None = None) -> list[Picture]:
+def skeleton_frames(clip: SkeletonClip, config: SkeletonFrameConfig | None = None) -> list[Media]:
     """The mutually most dissimilar frames of a clip, drawn, as PNG files in time order.
 
     Frames are compared by their joints and not by the drawing, most of which is background: similarity is one minus
@@ -72,14 +72,14 @@ def skeleton_frames(clip: SkeletonClip, config: SkeletonFrameConfig | None = Non
     numbers = np.linspace(0, clip.num_frames - 1, len(animation.points)).round().astype(int)
     views: Sequence[View] = ("front",) if animation.flat else list(dict.fromkeys(config.views))
     return [
-        Picture(_png(image), "image/png", f"{clip.clip_id} frame {numbers[frame]}, {DRAWN}")
+        Media(_png(image), "image/png", f"{clip.clip_id} frame {numbers[frame]}, {DRAWN}")
         for frame, image in zip(kept, _drawn(animation, kept, views, config.pixels), strict=True)
     ]
 
 
 def skeleton_video(
     clip: SkeletonClip, views: Sequence[View] = ("front", "side"), pixels: int = 384, per_second: float = 10.0
-) -> Picture:
+) -> Media:
     """The whole clip, drawn, as MP4 of at most ``per_second`` frames a second; without its name and label.
 
     Raises:
@@ -90,7 +90,7 @@ def skeleton_video(
         out = Path(folder) / "clip.mp4"
         frames = max(1, round(clip.num_frames / clip.fps * per_second))
         show_clip(replace(clip, clip_id="", label=None), out, views, pixels, frames)
-        return Picture(out.read_bytes(), "video/mp4", f"{clip.clip_id}, {DRAWN}")
+        return Media(out.read_bytes(), "video/mp4", f"{clip.clip_id}, {DRAWN}")
 
 
 def pose_similarity(animation: Animation) -> npt.NDArray[np.float64]:

@@ -20,7 +20,7 @@ def _drop_docstring(schema: dict[str, Any]) -> None:
     schema.pop("description", None)
 
 
-class Answer(BaseModel):
+class AnswerShape(BaseModel):
     """An answer of exactly these fields."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_drop_docstring)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import field_validator
 
 from sugar.authoring.client.request import Request
-from sugar.authoring.tasks.answer_shape import Answer, Text, check_different, check_words, exactly, words
+from sugar.authoring.tasks.answer_shape import AnswerShape, Text, check_different, check_words, exactly, words
 from sugar.authoring.tasks.motion_knowledge import People, meaning_line
 from sugar.authoring.tasks.quoting import Marked, prompt, quoted, quoted_texts
 from sugar.knowledge.pack import BODY_PARTS
@@ -16,7 +16,7 @@ _MOST_PARTS = 3
 _PART_OF = {form: part for part in BODY_PARTS for form in (part, f"{part}s")} | {"feet": "foot"}
 
 
-class DescriptionsAnswer(Answer):
+class DescriptionsAnswer(AnswerShape):
     """Short sentences about an action."""
 
     texts: list[Text]
@@ -54,7 +54,7 @@ def descriptions(answer: DescriptionsAnswer) -> tuple[str, ...]:
 def descriptions_answer(count: int) -> type[DescriptionsAnswer]:
     """The shape of the answer to `descriptions_request`."""
 
-    class AskedDescriptions(DescriptionsAnswer):
+    class ExpectedDescriptionsAnswer(DescriptionsAnswer):
         texts: exactly(Text, count)  # type: ignore[valid-type]
 
         @field_validator("texts")
@@ -62,7 +62,7 @@ def descriptions_answer(count: int) -> type[DescriptionsAnswer]:
         def _fit(cls, texts: list[str]) -> list[str]:
             return check_descriptions(texts)
 
-    return AskedDescriptions
+    return ExpectedDescriptionsAnswer
 
 
 def check_descriptions(texts: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pydantic import field_validator
 
 from sugar.authoring.client.request import Request
-from sugar.authoring.tasks.answer_shape import Answer, Text, check_words, words
+from sugar.authoring.tasks.answer_shape import AnswerShape, Text, check_words, words
 from sugar.authoring.tasks.quoting import prompt, quoted, quoted_text, quoted_texts
 from sugar.facts.claims import Claim, Subject
 from sugar.facts.description_check import check_claims
@@ -28,7 +28,7 @@ _AT_REST = re.compile(
 )
 
 
-class ClipAnswer(Answer):
+class ClipAnswer(AnswerShape):
     """One or two sentences about one clip."""
 
     text: Text
@@ -56,7 +56,7 @@ def clip_description_request(clip_id: str, name: str, motion: Sequence[str], fac
 def clip_answer(name: str, facts: MotionFacts) -> type[ClipAnswer]:
     """The shape of the answer to `clip_description_request`."""
 
-    class AskedClip(ClipAnswer):
+    class ExpectedClipAnswer(ClipAnswer):
         @field_validator("text")
         @classmethod
         def _is_true(cls, text: str) -> str:
@@ -66,7 +66,7 @@ def clip_answer(name: str, facts: MotionFacts) -> type[ClipAnswer]:
                 raise ValueError("; ".join(found))
             return text
 
-    return AskedClip
+    return ExpectedClipAnswer
 
 
 def facts_text(facts: MotionFacts) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field, field_validator, model_validator
 
 from sugar.authoring.client.request import Request
-from sugar.authoring.tasks.answer_shape import Answer, Text, distinct_texts, exactly, words
+from sugar.authoring.tasks.answer_shape import AnswerShape, Text, distinct_texts, exactly, words
 from sugar.authoring.tasks.class_descriptions import check_descriptions
 from sugar.authoring.tasks.motion_knowledge import People, SixParts, check_people, check_variants, people_line
 from sugar.authoring.tasks.motion_sentences import SENTENCES, MotionSentence, check_sentences, people_of, vocabulary
@@ -37,7 +37,7 @@ class ConfusablePair:
     why: str
 
 
-class ContrastedClass(Answer):
+class ContrastedClass(AnswerShape):
     """New texts of one of two classes."""
 
     people: People
@@ -46,7 +46,7 @@ class ContrastedClass(Answer):
     descriptions: list[Text]
 
 
-class ContrastAnswer(Answer):
+class ContrastAnswer(AnswerShape):
     """How two classes differ in motion, and texts for both that say so."""
 
     difference: Text
@@ -111,16 +111,16 @@ def contrast_answer(
     first_shape = _contrasted_class(first, count, descriptions)
     second_shape = _contrasted_class(second, count, descriptions)
 
-    class AskedContrast(ContrastAnswer):
+    class ExpectedContrastAnswer(ContrastAnswer):
         first: first_shape  # type: ignore[valid-type]
         second: second_shape  # type: ignore[valid-type]
 
         @model_validator(mode="after")
-        def _differ(self) -> "AskedContrast":
+        def _differ(self) -> "ExpectedContrastAnswer":
             _check_apart(self.first, self.second)
             return self
 
-    return AskedContrast
+    return ExpectedContrastAnswer
 
 
 def confusable_by_similarity(
@@ -197,7 +197,7 @@ def _contrasted_class(entry: ClassKnowledge, count: int, descriptions: int) -> t
     motion_shape = exactly(SixParts, count)
     descriptions_shape = exactly(Text, descriptions)
 
-    class AskedClass(ContrastedClass):
+    class ExpectedClass(ContrastedClass):
         motion: motion_shape  # type: ignore[valid-type]
         descriptions: descriptions_shape  # type: ignore[valid-type]
 
@@ -207,13 +207,13 @@ def _contrasted_class(entry: ClassKnowledge, count: int, descriptions: int) -> t
             return check_people(value, people)
 
         @model_validator(mode="after")
-        def _fit(self) -> "AskedClass":
+        def _fit(self) -> "ExpectedClass":
             check_variants(self.motion, entry.name, self.people)
             check_sentences(self.sentences, self.people)
             check_descriptions(self.descriptions)
             return self
 
-    return AskedClass
+    return ExpectedClass
 
 
 def _check_apart(first: ContrastedClass, second: ContrastedClass) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import field_validator, model_validator
 
 from sugar.authoring.client.request import Request
-from sugar.authoring.tasks.answer_shape import Answer, Text, check_words, words
+from sugar.authoring.tasks.answer_shape import AnswerShape, Text, check_words, words
 from sugar.authoring.tasks.motion_knowledge import People
 from sugar.authoring.tasks.quoting import Marked, prompt, quoted, quoted_text
 
@@ -35,7 +35,7 @@ class ExpandedLabel:
     unlike: tuple[str, ...] = ()
 
 
-class LabelAnswer(Answer):
+class LabelAnswer(AnswerShape):
     """What a class name means, or that it says nothing."""
 
     clear: bool
@@ -64,7 +64,7 @@ class LabelAnswer(Answer):
         return self
 
 
-class _Line(Answer):
+class _Line(AnswerShape):
     text: Text
 
 
@@ -99,14 +99,14 @@ def label_answer(name: str, names: Sequence[str]) -> type[LabelAnswer]:
     """The shape of the answer to `label_request`."""
     others = frozenset(names) - {name}
 
-    class AskedLabel(LabelAnswer):
+    class ExpectedLabelAnswer(LabelAnswer):
         @field_validator("unlike")
         @classmethod
         def _are_of_the_list(cls, unlike: list[str]) -> list[str]:
             # Names that are not of the list help nobody, and are not worth another question.
             return [each for each in dict.fromkeys(unlike) if each in others][:_MOST_UNLIKE]
 
-    return AskedLabel
+    return ExpectedLabelAnswer
 
 
 def _nearest(name: str, names: Sequence[str]) -> Sequence[str]:

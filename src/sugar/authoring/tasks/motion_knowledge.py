@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import ValidationInfo, field_validator
 
 from sugar.authoring.client.request import Request
-from sugar.authoring.tasks.answer_shape import Answer, Text, exactly, words
+from sugar.authoring.tasks.answer_shape import AnswerShape, Text, exactly, words
 from sugar.authoring.tasks.quoting import Marked, prompt, quoted, quoted_text
 from sugar.knowledge.pack import BODY_PARTS
 
@@ -25,7 +25,7 @@ _PEOPLE_LINES: dict[People | None, str] = {
 }
 
 
-class SixParts(Answer):
+class SixParts(AnswerShape):
     """One motion text: a phrase for each body part, beginning with the name of the part."""
 
     head: Text
@@ -45,7 +45,7 @@ class SixParts(Answer):
         return f"An action of {name}: " + "; ".join(getattr(self, part) for part in BODY_PARTS)
 
 
-class MotionAnswer(Answer):
+class MotionAnswer(AnswerShape):
     """How many people an action takes, and its motion texts, each worded afresh."""
 
     people: People
@@ -80,7 +80,7 @@ def motion_texts(name: str, answer: MotionAnswer) -> tuple[str, ...]:
 def motion_answer(name: str, *, count: int, people: People | None) -> type[MotionAnswer]:
     """The shape of the answer to `motion_request`."""
 
-    class AskedMotion(MotionAnswer):
+    class ExpectedMotionAnswer(MotionAnswer):
         variants: exactly(SixParts, count)  # type: ignore[valid-type]
 
         @field_validator("people")
@@ -93,7 +93,7 @@ def motion_answer(name: str, *, count: int, people: People | None) -> type[Motio
         def _fit(cls, variants: list[SixParts], info: ValidationInfo) -> list[SixParts]:
             return check_variants(variants, name, info.data.get("people"))
 
-    return AskedMotion
+    return ExpectedMotionAnswer
 
 
 def check_people(value: People, asked: People | None) -> People:

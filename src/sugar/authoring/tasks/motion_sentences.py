@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from sugar.authoring.client.request import Request
-from sugar.authoring.tasks.answer_shape import Answer
+from sugar.authoring.tasks.answer_shape import AnswerShape
 from sugar.authoring.tasks.motion_knowledge import People, check_people, meaning_line, people_line
 from sugar.authoring.tasks.quoting import Marked, prompt, quoted
 from sugar.facts.claims import Claim, Predicate, Subject
@@ -63,7 +63,7 @@ _DOES = tuple(dict.fromkeys(does for _, does in _STATEMENTS))
 _OF_TWO = frozenset(_who(claim, two=True) for claim in _STATEMENTS.values())
 
 
-class Statement(Answer):
+class Statement(AnswerShape):
     """Who does what, both from the lists of the vocabulary."""
 
     who: Annotated[str, WithJsonSchema({"type": "string", "enum": list(_WHO)})]
@@ -93,7 +93,7 @@ class Statement(Answer):
         return _STATEMENTS[self.who, self.does]
 
 
-class MotionSentence(Answer):
+class MotionSentence(AnswerShape):
     """One way of performing the action: statements that hold together."""
 
     statements: Annotated[list[Statement], Field(min_length=1, max_length=_MOST_STATEMENTS)]
@@ -113,7 +113,7 @@ class MotionSentence(Answer):
         return tuple(dict.fromkeys(statement.claim for statement in self.statements))
 
 
-class SentencesAnswer(Answer):
+class SentencesAnswer(AnswerShape):
     """How many people an action takes, and its motion sentences."""
 
     people: People
@@ -142,18 +142,18 @@ def motion_sentences(answer: SentencesAnswer) -> tuple[str, ...]:
 def sentences_answer(people: People | None) -> type[SentencesAnswer]:
     """The shape of the answer to `motion_sentences_request`."""
 
-    class AskedSentences(SentencesAnswer):
+    class ExpectedSentencesAnswer(SentencesAnswer):
         @field_validator("people")
         @classmethod
         def _as_asked(cls, value: People) -> People:
             return check_people(value, people)
 
         @model_validator(mode="after")
-        def _fit(self) -> "AskedSentences":
+        def _fit(self) -> "ExpectedSentencesAnswer":
             check_sentences(self.sentences, self.people)
             return self
 
-    return AskedSentences
+    return ExpectedSentencesAnswer
 
 
 def check_sentences(sentences: Sequence[MotionSentence], people: People) -> None:

@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from sugar.authoring.client.request import Picture, Request
-from sugar.authoring.tasks.answer_shape import Answer, Text, check_different, check_words, distinct_texts, exactly
+from sugar.authoring.client.request import Media, Request
+from sugar.authoring.tasks.answer_shape import AnswerShape, Text, check_different, check_words, distinct_texts, exactly
 from sugar.authoring.tasks.motion_knowledge import meaning_line
 from sugar.authoring.tasks.quoting import Marked, prompt, quoted
 
@@ -59,7 +59,7 @@ _EXAMPLE: dict[Source, tuple[str, str]] = {
 }
 
 
-class VisualAnswer(Answer):
+class VisualAnswer(AnswerShape):
     """What is seen, in one or several texts."""
 
     texts: list[Text]
@@ -67,7 +67,7 @@ class VisualAnswer(Answer):
 
 def visual_request(
     name: str,
-    pictures: Sequence[Picture],
+    media: Sequence[Media],
     *,
     item: str,
     count: int = 1,
@@ -86,11 +86,11 @@ def visual_request(
         InputError: a name or meaning that cannot be sent.
         ValueError: no picture, or a video among others.
     """
-    videos = sum(picture.media_type.startswith("video/") for picture in pictures)
-    if not pictures or (videos and len(pictures) > 1):
-        raise ValueError(f"visual_request wants images or one video, not {videos} videos of {len(pictures)} pictures")
-    kind = "clip" if videos else "frame" if len(pictures) == 1 else "frames"
-    seen = _SEEN[source, kind].replace("$n", str(len(pictures)))
+    videos = sum(part.media_type.startswith("video/") for part in media)
+    if not media or (videos and len(media) > 1):
+        raise ValueError(f"visual_request wants images or one video, not {videos} videos of {len(media)} media")
+    kind = "clip" if videos else "frame" if len(media) == 1 else "frames"
+    seen = _SEEN[source, kind].replace("$n", str(len(media)))
     example_action, example = _EXAMPLE[source]
     text = prompt(
         "visual",
@@ -103,7 +103,7 @@ def visual_request(
         action=quoted(name),
         meaning=meaning_line(meaning),
     )
-    return Request(item, text, visual_answer(count, source), template="visual", pictures=tuple(pictures))
+    return Request(item, text, visual_answer(count, source), template="visual", media=tuple(media))
 
 
 def visual_texts(answers: Sequence[VisualAnswer], *, most: int | None = None) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def visual_texts(answers: Sequence[VisualAnswer], *, most: int | None = None) ->
 def visual_answer(count: int, source: Source) -> type[VisualAnswer]:
     """The shape of the answer to `visual_request`."""
 
-    class AskedVisual(VisualAnswer):
+    class ExpectedVisualAnswer(VisualAnswer):
         texts: exactly(Text, count)  # type: ignore[valid-type]
 
         @field_validator("texts")
@@ -132,4 +132,4 @@ def visual_answer(count: int, source: Source) -> type[VisualAnswer]:
                     raise ValueError(f"text {number} mentions {drawn[0]!r}: describe the person, not the drawing")
             return texts
 
-    return AskedVisual
+    return ExpectedVisualAnswer

@@ -1,4 +1,4 @@
-"""Many questions asked well: at once, at a steady rate, patiently, once each, and not beyond a cost."""
+"""Run many requests concurrently: at a steady rate, with retries, without repeats, up to a cost."""
 
 import asyncio
 import queue
@@ -12,23 +12,24 @@ from threading import Semaphore, Thread
 from typing import Any
 
 from sugar.authoring.client.answers import WrongShape, read_answer
+from sugar.authoring.client.config import RunningConfig
 from sugar.authoring.client.journal import Entry, Journal
-from sugar.authoring.client.limits import Budget, Pace, RunningConfig, pause
+from sugar.authoring.client.limits import Budget, Pace, pause
 from sugar.authoring.client.progress import Summary
 from sugar.authoring.client.request import Declined, Provider, Repair, Reply, Request, Unavailable
 from sugar.errors import InputError
 
 SHOWN = 300
-"""Characters of a useless reply that the journal keeps."""
+"""Characters of an invalid reply that the journal keeps."""
 GONE = 3
-"""Times the concurrency: so many requests in a row without a reply, and the server counts as gone."""
+"""The server counts as gone after this many times the concurrency of requests in a row without a reply."""
 PATIENCE = 5.0
-"""Seconds that an interrupted job is given to put away what it has."""
+"""Seconds in which an interrupted job writes the answers that it has."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A request, and the entry that the journal now has for it."""
+    """A request and its journal entry."""
 
     request: Request
     entry: Entry
@@ -46,20 +47,20 @@ def run_requests(
     summary: Summary | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
-    """Ask about each request that ``journal`` has no entry for; gives the outcomes as they come, in any order.
+    """Run each request that ``journal`` has no entry for; yield the outcomes as they come, in any order.
 
-    An outcome is on disk before it is given. Few requests are held at a time (twice the concurrency), so there may
-    be millions; they are made in a thread, ahead of the questions. The provider's connections are closed at the end.
-    Whoever stops early, Ctrl-C too, loses no answer that has arrived, and pays again for questions under way only.
+    An outcome is on disk before it is yielded. Few requests are held at a time (twice the concurrency), so there may
+    be millions; a thread makes them ahead of the calls. The provider's connections are closed at the end. Stopping
+    early, also by Ctrl-C, loses no answer that has arrived; only calls under way are paid again.
 
     Args:
-        summary: where to count; with its ``total``, reaching ``max_cost`` ends the job at once, without it the
-            other requests are still made, to count them and to give those in the journal.
-        progress: is called with the summary at each outcome, in the caller's thread.
+        summary: totals, updated in place; with its ``total``, reaching ``max_cost`` ends the job at once, without it
+            the other requests are still made, to count them and to yield those in the journal.
+        progress: called with the summary at each outcome, in the caller's thread.
 
     Raises:
-        InputError: the provider's or the requests' own, and where the server has not answered 3 x concurrency
-            requests in a row, or any of the job; nothing is recorded for these.
+        InputError: from the provider or the requests; the server has not answered 3 x concurrency requests in a row,
+            or any of the job. Nothing is recorded for these.
     """
     job = _Job(requests, provider, journal, config, summary or Summary())
     serving = _in_thread(job.serve)
@@ -80,7 +81,7 @@ def run_requests(
 
 @dataclass
 class _Item:
-    """An entry to come, and the requests that it is for."""
+    """A pending entry and the requests that it answers."""
 
     key: str
     requests: list[Request]
@@ -88,7 +89,7 @@ class _Item:
 
 
 class _Job:
-    """One run. All of its state belongs to the event loop's thread, but for the thread-safe queue and semaphore."""
+    """One run. Its state belongs to the event loop's thread, except for the thread-safe queue and semaphore."""
 
     def __init__(
         self,
@@ -99,7 +100,7 @@ class _Job:
         summary: Summary,
     ) -> None:
         self.outcomes: queue.SimpleQueue[tuple[Outcome, bool] | None] = queue.SimpleQueue()
-        self.slots = Semaphore(2 * config.concurrency + 16)  # requests that were made and whose outcome is not taken
+        self.slots = Semaphore(2 * config.concurrency + 16)  # requests that were made and whose outcome was not taken
         self._requests, self._provider, self._journal = requests, provider, journal
         self._config, self._summary = config, summary
         self._model = dict(provider.model)
@@ -109,7 +110,7 @@ class _Job:
         self._todo: asyncio.Queue[_Item | None] = asyncio.Queue()
         self._written: asyncio.Queue[tuple[_Item, Entry] | None] = asyncio.Queue()
         self._open: dict[str, _Item] = {}
-        self._unheard: list[tuple[_Item, Entry]] = []
+        self._unanswered: list[tuple[_Item, Entry]] = []
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
@@ -127,7 +128,7 @@ class _Job:
             self.outcomes.put(None)
 
     def stop(self) -> None:
-        """End the job early, from another thread; harmless when it has ended."""
+        """End the job early, from another thread; does nothing if it has ended."""
         self._stopping = True
         if self._loop is not None and self._main is not None:
             with suppress(RuntimeError):  # the loop is closed
@@ -156,13 +157,13 @@ class _Job:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            self._journal.sync()  # what was written and, for the interruption, not given any more
+            self._journal.sync()  # entries that an interruption kept from being yielded
             await self._provider.close()
 
     def _make(self) -> None:
-        """Draw the requests, in a thread of its own: making one may take long."""
+        """Make the requests, in a thread of its own: one may take long."""
         assert self._loop is not None
-        # Held by nobody else, a generator is closed, with all that it has open, when this returns.
+        # With no other reference a generator, and all that it has open, is closed when this returns.
         requests, self._requests = self._requests, ()
         for request in requests:
             key = request.key(self._model)
@@ -173,7 +174,7 @@ class _Job:
             self._loop.call_soon_threadsafe(self._take, request, key, entry)
 
     def _take(self, request: Request, key: str, entry: Entry | None) -> None:
-        """Give what the journal has, or line up what is to be asked."""
+        """Yield the entry that the journal has, or queue the request."""
         item = self._open.get(key)
         if item is not None:
             item.requests.append(request)
@@ -192,7 +193,7 @@ class _Job:
             self._budget.count(cost)
 
     async def _work(self) -> None:
-        """Ask about one item after the other."""
+        """Process one item after the other."""
         while (item := await self._todo.get()) is not None:
             if await self._budget.enter():
                 cost = await self._settle(item)
@@ -203,17 +204,17 @@ class _Job:
                 self.slots.release()
 
     async def _settle(self, item: _Item) -> float:
-        """Ask about an item until there is an entry; returns its cost."""
-        request, questions = item.requests[0], _Questions()
-        answer, failure, heard = None, "", True
+        """Call the model until there is an entry for an item; return its cost."""
+        request, usage = item.requests[0], _Usage()
+        answer, failure, replied = None, "", True
         try:
-            answer = await self._answer(request, questions)
+            answer = await self._answer(request, usage)
         except (WrongShape, Declined) as error:
             failure = str(error) or type(error).__name__
         except Unavailable as error:
-            failure, heard = f"no answer to {questions.asked} questions, at last: {error}", False
-        # No await from the last reply to here: a kill has next to no time to lose it.
-        cost = self._config.prices.cost(questions.tokens_in, questions.tokens_out)
+            failure, replied = f"no answer to {usage.calls} calls, at last: {error}", False
+        # No await between the last reply and this: a kill has next to no time to lose it.
+        cost = self._config.prices.cost(usage.tokens_in, usage.tokens_out)
         self._summary.cost += cost
         self._summary.spent += cost
         entry = Entry(
@@ -222,24 +223,24 @@ class _Job:
             answer=answer,
             failure=failure,
             template=request.template,
-            pictures=tuple(picture.origin for picture in request.pictures),
+            media=tuple(part.origin for part in request.media),
             model=self._model,
-            tokens_in=questions.tokens_in,
-            tokens_out=questions.tokens_out,
-            asked=questions.asked,
+            tokens_in=usage.tokens_in,
+            tokens_out=usage.tokens_out,
+            calls=usage.calls,
             at=_now(),
         )
-        if heard:
+        if replied:
             self._write(item, entry)
         else:
-            self._put_off(item, entry)
+            self._postpone(item, entry)
         return cost
 
-    async def _answer(self, request: Request, questions: "_Questions") -> dict[str, Any]:
-        """Ask, and once more where the reply is not of the shape; WrongShape when neither is."""
+    async def _answer(self, request: Request, usage: "_Usage") -> dict[str, Any]:
+        """Call the model, and once more to repair a reply of the wrong shape; WrongShape if that fails too."""
         repair = None
         for _ in range(2):
-            reply = await self._reply(request, repair, questions)
+            reply = await self._reply(request, repair, usage)
             try:
                 return read_answer(reply.text, request.answer)
             except WrongShape as error:
@@ -247,12 +248,12 @@ class _Job:
                 repair, problem = Repair(reply.text, str(error)), error
         raise WrongShape(f"{problem}; after a repair question the reply began: {reply.text[:SHOWN]!r}")
 
-    async def _reply(self, request: Request, repair: Repair | None, questions: "_Questions") -> Reply:
-        """Ask until there is a reply or the attempts are used up."""
+    async def _reply(self, request: Request, repair: Repair | None, usage: "_Usage") -> Reply:
+        """Call the model until there is a reply or the attempts are used up."""
         for attempt in range(1, self._config.attempts + 1):
             await self._pace.turn()
-            questions.asked += 1
-            self._summary.asked += 1
+            usage.calls += 1
+            self._summary.calls += 1
             try:
                 reply = await self._provider.ask(request, repair)
             except Unavailable as error:
@@ -261,19 +262,19 @@ class _Job:
                     self._summary.retried += 1
                     await asyncio.sleep(pause(attempt, self._config.backoff, error.retry_after))
             except Declined as error:
-                self._hear()
-                self._count(questions, error)
+                self._record_unanswered()
+                self._count(usage, error)
                 raise
             else:
-                self._hear()
-                self._count(questions, reply)
+                self._record_unanswered()
+                self._count(usage, reply)
                 return reply
         raise unavailable
 
-    def _count(self, questions: "_Questions", heard: Reply | Declined) -> None:
-        for counted in (questions, self._summary):
-            counted.tokens_in += heard.tokens_in
-            counted.tokens_out += heard.tokens_out
+    def _count(self, usage: "_Usage", reply: Reply | Declined) -> None:
+        for counted in (usage, self._summary):
+            counted.tokens_in += reply.tokens_in
+            counted.tokens_out += reply.tokens_out
 
     def _write(self, item: _Item, entry: Entry) -> None:
         self._journal.write(entry)
@@ -281,37 +282,37 @@ class _Job:
         self._summary.failed += entry.answer is None
         self._written.put_nowait((item, entry))
 
-    def _put_off(self, item: _Item, entry: Entry) -> None:
-        """An item without any reply is a failure only if the server answers others."""
-        item.holds_slot = False  # or these would fill all slots before they are many enough
+    def _postpone(self, item: _Item, entry: Entry) -> None:
+        """Keep an item without any reply: it is a failure only if the server answers others."""
+        item.holds_slot = False  # or these would fill all slots before the server counts as gone
         self.slots.release()
-        self._unheard.append((item, entry))
-        if len(self._unheard) >= GONE * self._config.concurrency:
+        self._unanswered.append((item, entry))
+        if len(self._unanswered) >= GONE * self._config.concurrency:
             raise self._gone()
 
-    def _hear(self) -> None:
-        """The server answers: what had no reply has failed by itself."""
-        for item, entry in self._unheard:
+    def _record_unanswered(self) -> None:
+        """The server answers again: record the items without a reply as failures of their own."""
+        for item, entry in self._unanswered:
             self._write(item, entry)
-        self._unheard.clear()
+        self._unanswered.clear()
 
     def _conclude(self) -> None:
-        """All has been asked: what to make of the items without a reply, and how many were not asked about."""
-        if self._unheard and not self._summary.answered + self._summary.failed:
+        """After the last call: record the items without a reply, and count those that were not called for."""
+        if self._unanswered and not self._summary.answered + self._summary.failed:
             raise self._gone()
-        self._hear()
+        self._record_unanswered()
         if self._budget.exhausted and self._summary.total is not None:
             self._summary.left = max(self._summary.total - self._summary.done, 0)
 
     def _gone(self) -> InputError:
         return InputError(
-            f"the server does not answer: {len(self._unheard)} requests in a row had no reply, the last: "
-            f"{self._unheard[-1][1].failure}; look after the server and run the same again: "
+            f"the server does not answer: {len(self._unanswered)} requests in a row had no reply, the last: "
+            f"{self._unanswered[-1][1].failure}; look after the server and run the same again: "
             "answers so far are in the journal, these requests are not recorded"
         )
 
     async def _give_all(self) -> None:
-        """Give the outcomes that are on disk; what is written during one sync shares the next."""
+        """Yield the outcomes that are on disk; entries written during one sync share the next."""
         ended = False
         while not ended:
             written = [await self._written.get()]
@@ -330,10 +331,10 @@ class _Job:
 
 
 @dataclass
-class _Questions:
-    """What was asked about an item, and what it used."""
+class _Usage:
+    """Calls and tokens of an item."""
 
-    asked: int = 0
+    calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
 
@@ -343,14 +344,14 @@ def _now() -> str:
 
 
 def _in_thread(work: Callable[[], None]) -> Future[None]:
-    """Run ``work`` in a thread that does not keep the program alive, as those of executors do."""
+    """Run ``work`` in a daemon thread; those of executors would keep the program alive."""
     future: Future[None] = Future()
     future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
             work()
-        except BaseException as error:  # whatever it is, it is raised where the result is asked for
+        except BaseException as error:  # raised where the result is read
             future.set_exception(error)
         else:
             future.set_result(None)
