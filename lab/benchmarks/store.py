@@ -29,8 +29,7 @@ from sugar.models.encoders.build import EncoderConfig, build_encoder
 from sugar.models.heads.alignment import AlignmentConfig, KnowledgeAlignment
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import NTU25
-from sugar.training.engine import LoopConfig
-from sugar.training.optimization import OptimizationConfig
+from sugar.training.loop_config import LoopConfig, OptimizationConfig
 from sugar.training.stages.alignment import AlignmentObjective
 from sugar.transforms.augment import AugmentConfig
 from sugar.transforms.batches import PreprocessConfig, collate

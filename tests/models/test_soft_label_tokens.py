@@ -21,12 +21,12 @@ from sugar.knowledge.embed import TextEncoderConfig
 from sugar.knowledge.pack import load_pack
 from sugar.models.llm.soft_label_tokens import LabelEmbeddings, SoftLabelTokens
 from sugar.skeleton.layouts import NTU25
-from sugar.training.config import RunConfig
+from sugar.training.config import RunConfig, TextOnlyConfig
 from sugar.training.guard import UnseenGuard, UnseenLeak
 from sugar.training.run import train
 from sugar.training.stages.nonsense_labels import NonsenseLabels, make_nonsense_labels, words_of
 from sugar.training.stages.soft_label_task import SoftLabelTask, TextSource
-from sugar.training.stages.text_only import TextOnly, TextOnlyConfig, build_text_only
+from sugar.training.stages.text_only import TextOnly, build_text_only
 
 PACK = load_pack("nw_ucla")
 UNSEEN = ("throw", "carry")

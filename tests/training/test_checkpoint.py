@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from sugar.errors import InputError
 from sugar.training.checkpoint import Checkpoint, checkpoint_path, remove_leftovers
-from sugar.training.engine import LoopConfig, Objective, fit
-from sugar.training.optimization import OptimizationConfig
+from sugar.training.engine import Objective, fit
+from sugar.training.loop_config import LoopConfig, OptimizationConfig
 from sugar.training.randomness import random_states, seed_everything, set_random_states
 
 

@@ -21,9 +21,10 @@ from sugar.errors import InputError
 from sugar.models.heads.alignment import AlignmentConfig
 from sugar.models.heads.gather import gather_with_gradient
 from sugar.models.heads.motion import MotionHead
-from sugar.training.engine import FitResult, Interrupted, LoopConfig, Objective, fit
+from sugar.training.engine import FitResult, Interrupted, Objective, fit
 from sugar.training.environment import environment, write_environment
-from sugar.training.optimization import MovingAverage, OptimizationConfig, build_optimizer, learning_rate
+from sugar.training.loop_config import LoopConfig, OptimizationConfig
+from sugar.training.optimization import MovingAverage, build_optimizer, learning_rate
 from sugar.training.randomness import stable_seed
 from sugar.training.schedule import BatchSchedule
 

@@ -12,8 +12,8 @@ from sugar.knowledge.pack import load_pack
 from sugar.models.heads.motion import MotionConfig
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
-from sugar.training.engine import LoopConfig
 from sugar.training.guard import UnseenGuard, UnseenLeak
+from sugar.training.loop_config import LoopConfig
 from sugar.training.run import Run
 
 PACK = load_pack("nw_ucla")

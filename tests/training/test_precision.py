@@ -22,8 +22,8 @@ from sugar.skeleton.layouts import NTU25
 from sugar.training import precision as module
 from sugar.training.checkpoint import Checkpoint, checkpoint_path
 from sugar.training.config import RunConfig
-from sugar.training.engine import FitResult, LoopConfig, Objective, fit
-from sugar.training.optimization import OptimizationConfig
+from sugar.training.engine import FitResult, Objective, fit
+from sugar.training.loop_config import LoopConfig, OptimizationConfig
 from sugar.training.precision import Precision, resolve_precision
 from sugar.training.run import train
 

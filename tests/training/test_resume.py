@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sugar.training.checkpoint import checkpoint_path
-from sugar.training.engine import LoopConfig, Objective, fit
-from sugar.training.optimization import OptimizationConfig
+from sugar.training.engine import Objective, fit
+from sugar.training.loop_config import LoopConfig, OptimizationConfig
 
 
 class Wave:

@@ -17,11 +17,11 @@ from sugar.models.heads.alignment import AlignmentConfig, KnowledgeAlignment
 from sugar.models.heads.baseline import LinearBaseline, conse_log_probabilities
 from sugar.skeleton.layouts import KINECT20, NTU25
 from sugar.training.class_groups import group_classes, grouped_cross_entropy
-from sugar.training.config import RunConfig
+from sugar.training.config import ListConfig, RunConfig
 from sugar.training.run import Run
 from sugar.training.stages.alignment import AlignmentObjective
 from sugar.training.stages.baseline import BaselineObjective
-from sugar.training.stages.instruction import ListConfig, draw_candidates, draw_size
+from sugar.training.stages.instruction import draw_candidates, draw_size
 from sugar.transforms.augment import AugmentConfig
 from sugar.transforms.batches import ClipBatch
 

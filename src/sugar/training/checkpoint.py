@@ -14,12 +14,8 @@ from torch import Tensor, nn
 
 from sugar.errors import InputError
 from sugar.files import atomic_write
-from sugar.training.optimization import (
-    MovingAverage,
-    OptimizationConfig,
-    build_optimizer,
-    trainable_parameters,
-)
+from sugar.training.loop_config import OptimizationConfig
+from sugar.training.optimization import MovingAverage, build_optimizer, trainable_parameters
 from sugar.training.precision import Precision
 from sugar.training.randomness import set_random_states
 

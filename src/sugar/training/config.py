@@ -7,10 +7,7 @@ from sugar.config import at_least, between
 from sugar.datasets.protocols.protocols import ValidationConfig
 from sugar.errors import InputError
 from sugar.models.config import ModelConfig
-from sugar.training.engine import LoopConfig
-from sugar.training.optimization import OptimizationConfig
-from sugar.training.stages.instruction import ListConfig
-from sugar.training.stages.text_only import TextOnlyConfig
+from sugar.training.loop_config import LoopConfig, OptimizationConfig
 from sugar.transforms.augment import AugmentConfig
 
 StageName = Literal["alignment", "baseline", "instruction"]
@@ -71,6 +68,40 @@ class BaselineConfig(StageConfig):
 
     def __post_init__(self) -> None:
         between(0, 1, "baseline", self, "label_smoothing")
+
+
+@dataclass
+class ListConfig:
+    """How the list of candidate names is drawn for each training clip (DESIGN D11)."""
+
+    shuffle: bool = True
+    """A new order for every clip, so that the LLM reads the list instead of its positions."""
+    sublists: bool = True
+    """Random sub-lists that keep the truth, from `shortest` names up to all."""
+    shortest: int = 2
+    """Fewest names in a sub-list."""
+
+    def __post_init__(self) -> None:
+        at_least(1, "lists", self, "shortest")
+
+
+@dataclass
+class TextOnlyConfig:
+    """Texts in place of clips in stage 2; needs `model.soft_label_tokens`."""
+
+    share: float = 0.0
+    """Texts for each clip; 0: none."""
+    packs: tuple[str, ...] = ()
+    """Knowledge packs whose actions join those of the training classes, without those that mean an unseen class."""
+    exclude: tuple[str, ...] = ()
+    """Packs of data sets that the model will be tried on: actions that mean one of theirs are left out."""
+    nonsense: float = 0.0
+    """Nonsense labels for each clip, so that the LLM says the name it hears of and no other; 0: none."""
+    unseen: bool = False
+    """Names and texts of the protocol's unseen classes join too: no clip of them, but what they are called."""
+
+    def __post_init__(self) -> None:
+        at_least(0, "text_only", self, "share", "nonsense")
 
 
 @dataclass

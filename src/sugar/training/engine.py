@@ -12,25 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
-from sugar.config import at_least
 from sugar.errors import InputError
-from sugar.training.checkpoint import (
-    Checkpoint,
-    TrainingState,
-    check_recipe,
-    checkpoint_path,
-    remove_leftovers,
-)
+from sugar.training.checkpoint import Checkpoint, TrainingState, check_recipe, checkpoint_path, remove_leftovers
 from sugar.training.interruption import Interrupted, stop_signals
-from sugar.training.optimization import OptimizationConfig, learning_rate, trainable_parameters
-from sugar.training.precision import Precision, PrecisionSetting, resolve_precision
+from sugar.training.loop_config import LoopConfig, OptimizationConfig, PrecisionSetting
+from sugar.training.optimization import learning_rate, trainable_parameters
+from sugar.training.precision import Precision, resolve_precision
 from sugar.training.progress import TrainingLog
 from sugar.training.randomness import random_states, random_stream, seed_everything, stable_seed
 from sugar.training.schedule import BatchSchedule, Clips, loader
@@ -55,44 +49,6 @@ class Objective(nn.Module):
         ``generator`` (CPU) is seeded for this batch: draw augmentation and texts from it.
         """
         raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """How long and on what a stage trains."""
-
-    epochs: int = 1
-    """Passes over the clips."""
-    batch_size: int = 32
-    """Most clips in one forward pass, over all processes together."""
-    accumulate: int = 1
-    """Forward passes whose gradients make one optimizer step."""
-    precision: PrecisionSetting = "auto"
-    """Type of the forward pass. auto: bf16 where the hardware has it natively, else float32, and on a resume what the
-    checkpoint was trained in. fp16 needs a GPU."""
-    compile: bool = False
-    """Compile the objective with torch.compile."""
-    threads: int | None = None
-    """CPU threads of torch; empty: torch's choice. Bit-identical repetition needs the same number."""
-    workers: int = 0
-    """Processes that load clips; 0 loads in the training process, best for clips kept in memory."""
-    checkpoint_seconds: float = 60.0
-    """Longest time between checkpoints."""
-    checkpoint_epochs: int = 1
-    """A checkpoint after every so many epochs as well; 0: by time only."""
-    log_steps: int = 50
-    """A line of metrics every so many optimizer steps of an epoch, and at its end; 0: only at its end."""
-    tensorboard: Literal["auto", "on", "off"] = "auto"
-    """TensorBoard event files: if it is installed, always (an error where it is missing), never."""
-
-    def __post_init__(self) -> None:
-        given = () if self.threads is None else ("threads",)
-        at_least(1, "loop", self, "epochs", "batch_size", "accumulate", *given)
-        at_least(0, "loop", self, "workers")
-
-    def recipe(self) -> dict[str, Any]:
-        """The settings that change the weights: a training is resumed with the same ones only."""
-        return {key: getattr(self, key) for key in ("epochs", "batch_size", "accumulate", "precision")}
 
 
 @dataclass(frozen=True)
@@ -181,7 +137,7 @@ def fit(
         "seed": seed,
         "clips": plan.clips,
         "processes": plan.processes,
-        "loop": loop.recipe(),
+        "loop": loop.fingerprint(),
         "optimization": asdict(optimization),
         "recipe": dict(recipe or {}),
     }

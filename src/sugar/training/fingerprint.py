@@ -9,7 +9,7 @@ from sugar.datasets.protocols.protocols import Split
 from sugar.datasets.store.store import Store
 from sugar.knowledge.bank import TextBank
 from sugar.knowledge.pack import ClassKnowledge, KnowledgePack, load_pack
-from sugar.training.stages.text_only import TextOnlyConfig
+from sugar.training.config import TextOnlyConfig
 
 
 def digest(content: Any) -> str:

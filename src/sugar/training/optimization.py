@@ -3,60 +3,11 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from sugar.errors import InputError
-
-
-@dataclass(frozen=True)
-class OptimizationConfig:
-    """How gradients become weights."""
-
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """Update rule."""
-    learning_rate: float = 1e-3
-    """Peak learning rate."""
-    weight_decay: float = 0.05
-    """Decay of weights of two axes or more that are no embeddings; biases, norms and scalars never decay."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's decay of the gradient's first and second moments."""
-    momentum: float = 0.9
-    """SGD's momentum."""
-    nesterov: bool = True
-    """Nesterov's form of SGD's momentum."""
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
-    """Learning rate after the warm-up: a half cosine down to 0, steps at the milestones, or no change."""
-    warmup: float = 0.05
-    """Fraction of all optimizer steps over which the learning rate rises linearly from 0."""
-    milestones: tuple[int, ...] = ()
-    """Epochs after which the step schedule multiplies the learning rate by gamma."""
-    gamma: float = 0.1
-    """Factor of the step schedule."""
-    clip_norm: float = 1.0
-    """Largest norm of all gradients together; 0 does not clip."""
-    ema: float = 0.0
-    """Decay of the exponential moving average of the weights, validated and kept as the result; 0: off."""
-
-    def __post_init__(self) -> None:
-        checks = (
-            ("learning_rate", self.learning_rate > 0, "above 0"),
-            ("weight_decay", self.weight_decay >= 0, "0 or more"),
-            ("betas", all(0 <= beta < 1 for beta in self.betas), "in [0, 1) for each"),
-            ("momentum", 0 <= self.momentum < 1, "in [0, 1)"),
-            ("warmup", 0 <= self.warmup < 1, "in [0, 1)"),
-            ("gamma", self.gamma > 0, "above 0"),
-            ("clip_norm", self.clip_norm >= 0, "0 or more"),
-            ("ema", 0 <= self.ema < 1, "in [0, 1)"),
-        )
-        for field, valid, expected in checks:
-            if not valid:
-                raise InputError(f"optimization.{field} is {getattr(self, field)}: give a value {expected}")
-        if self.schedule == "step" and not self.milestones:
-            raise InputError("optimization.milestones is empty: the step schedule needs at least one epoch")
+from sugar.training.loop_config import OptimizationConfig
 
 
 def trainable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,14 +1,12 @@
 """Stage 2: the LLM learns to read action tokens, choose from a list and describe (SUGAR, step 3)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sugar.config import at_least
 from sugar.facts.claim_selection import verbalize_all
 from sugar.facts.grammar import all_claims, parse, say
 from sugar.knowledge.fact_captions import FactCaptions
@@ -16,6 +14,7 @@ from sugar.models.encoders import Encoder
 from sugar.models.llm.model import LanguageModel
 from sugar.models.projectors.projectors import Projector
 from sugar.skeleton.layout import JointLayout
+from sugar.training.config import ListConfig
 from sugar.training.engine import Objective
 from sugar.training.guard import UnseenGuard
 from sugar.training.randomness import pick
@@ -24,21 +23,6 @@ from sugar.transforms.augment import AugmentConfig, augment
 from sugar.transforms.batches import ClipBatch
 
 _ROW_OF = {claim: row for row, claim in enumerate(all_claims())}
-
-
-@dataclass
-class ListConfig:
-    """How the list of candidate names is drawn for each training clip (DESIGN D11)."""
-
-    shuffle: bool = True
-    """A new order for every clip, so that the LLM reads the list instead of its positions."""
-    sublists: bool = True
-    """Random sub-lists that keep the truth, from `shortest` names up to all."""
-    shortest: int = 2
-    """Fewest names in a sub-list."""
-
-    def __post_init__(self) -> None:
-        at_least(1, "lists", self, "shortest")
 
 
 def draw_size(count: int, config: ListConfig, generator: torch.Generator) -> int:

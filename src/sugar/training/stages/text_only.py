@@ -10,36 +10,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sugar.config import at_least
 from sugar.datasets.protocols.class_overlap import overlapping
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_encoder
 from sugar.knowledge.pack import KnowledgePack, load_pack
+from sugar.training.config import TextOnlyConfig
 from sugar.training.guard import UnseenGuard
 from sugar.training.randomness import below, pick
 from sugar.training.stages.descriptions import training_descriptions
 
 _SHARPNESS = (2.0, 8.0)
 """Range of the factor on standardized similarities: from doubtful to nearly certain."""
-
-
-@dataclass
-class TextOnlyConfig:
-    """Texts in place of clips in stage 2; needs `model.soft_label_tokens`."""
-
-    share: float = 0.0
-    """Texts for each clip; 0: none."""
-    packs: tuple[str, ...] = ()
-    """Knowledge packs whose actions join those of the training classes, without those that mean an unseen class."""
-    exclude: tuple[str, ...] = ()
-    """Packs of data sets that the model will be tried on: actions that mean one of theirs are left out."""
-    nonsense: float = 0.0
-    """Nonsense labels for each clip, so that the LLM says the name it hears of and no other; 0: none."""
-    unseen: bool = False
-    """Names and texts of the protocol's unseen classes join too: no clip of them, but what they are called."""
-
-    def __post_init__(self) -> None:
-        at_least(0, "text_only", self, "share", "nonsense")
 
 
 @dataclass(frozen=True)
