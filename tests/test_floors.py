@@ -154,7 +154,7 @@ GOOD = {
     "models/sugar.py": "import torch\nfrom sugar.skeleton.clip import SkeletonClip\n",
     "models/encoders/fast.py": "from ..tqp import x\nfrom ...datasets import y\n",
     "training/engine.py": "from sugar import models, evaluation\n",
-    "cli.py": "import sugar.training.engine\nimport sugar.workflows\n",
+    "cli.py": "import sugar.training.engine.fit\nimport sugar.workflows\n",
 }
 
 

@@ -27,8 +27,8 @@ from sugar.files import write_text
 from sugar.models.encoders import Encoder
 from sugar.models.projectors.projectors import ProjectorConfig
 from sugar.models.run_folder import load_tensors, save_tensors
+from sugar.training.engine.randomness import seed_everything, stable_seed
 from sugar.training.environment import environment
-from sugar.training.randomness import seed_everything, stable_seed
 from sugar.transforms.augment import AugmentConfig
 from sugar.workflows.aggregate import percent, spread
 from sugar.workflows.long_sequences import (

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-import sugar.training.engine as engine
+import sugar.training.engine.fit as engine
 from sugar.datasets.store.clip_dataset import ClipDataset
 from sugar.datasets.store.store import Store, write_store
 from sugar.knowledge.bank import TextBank
@@ -29,7 +29,7 @@ from sugar.models.encoders.build import EncoderConfig, build_encoder
 from sugar.models.heads.alignment import AlignmentConfig, KnowledgeAlignment
 from sugar.skeleton.clip import SkeletonClip
 from sugar.skeleton.layouts import NTU25
-from sugar.training.loop_config import LoopConfig, OptimizationConfig
+from sugar.training.engine.config import LoopConfig, OptimizationConfig
 from sugar.training.stages.alignment import AlignmentObjective
 from sugar.transforms.augment import AugmentConfig
 from sugar.transforms.batches import PreprocessConfig, collate

@@ -14,7 +14,8 @@ from sugar.models.heads.motion import MotionConfig
 from sugar.models.llm.model import LanguageModel
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import KnowledgeConfig, RunConfig
-from sugar.training.run import Run
+from sugar.training.context import prepare
+from sugar.training.run import STAGES, train_stage
 from sugar.training.texts import read_clip_descriptions
 
 
@@ -61,7 +62,7 @@ def test_the_llm_learns_what_is_said_of_each_clip(tmp_path: Path, monkeypatch: p
         "instruction": {"loop": loop, "fact_captions": False, "augment": {"mirror": 0}},
     }
     config = parse_config(RunConfig, values, where="test")[0]
-    run = Run(
+    run = prepare(
         replace(config, model=replace(config.model, motion=MotionConfig(weight=0))), tmp_path / "run", resume=False
     )
     heard: list[str] = []
@@ -73,7 +74,7 @@ def test_the_llm_learns_what_is_said_of_each_clip(tmp_path: Path, monkeypatch: p
         return action.mean()
 
     monkeypatch.setattr(LanguageModel, "loss", loss)
-    run.instruction()
+    train_stage(run, STAGES["instruction"])
     trained = {store.clip_ids[i] for i in run.split.train}
     told = {f"Clip {clip_id} is told." for clip_id in trained if clip_id in {row["clip_id"] for row in rows}}
     assert told

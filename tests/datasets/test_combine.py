@@ -19,7 +19,7 @@ from sugar.errors import InputError
 from sugar.skeleton.layouts import COCO17, KINECT20, NTU25
 from sugar.skeleton.retarget import retarget
 from sugar.training.config import RunConfig
-from sugar.training.run import Run
+from sugar.training.context import prepare
 from sugar.training.stages import instruction as instruction
 
 FIRST = ("clap", "squat", "kick")
@@ -130,7 +130,7 @@ def test_classes_of_two_stores_need_not_be_told_apart(
     values["model"] |= {"alignment": {"negative_classes": "own_list"}, "soft_label_tokens": True}
     path.write_text(yaml.safe_dump(values))
     parsed, _ = parse_config(RunConfig, read_yaml(path), where="test")
-    run = Run(parsed, tmp_path / "class_groups", resume=False)
+    run = prepare(parsed, tmp_path / "class_groups")
     assert run.class_groups is not None
     lists: list[list[str]] = []
     draw = instruction.draw_candidates

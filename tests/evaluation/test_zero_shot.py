@@ -10,7 +10,7 @@ from sugar.knowledge.pack import load_pack
 from sugar.models.heads.motion import TOLERANCE
 from sugar.models.scorers.calibrated_stacking import constant_of, fuse_sides, joined, lead, side_log_probabilities
 from sugar.models.scorers.fusion import Fusion
-from sugar.training.reference import fit_tolerance
+from sugar.training.stages.reference import fit_tolerance
 
 SEEN = np.array([True, True, False, False])
 

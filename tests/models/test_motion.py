@@ -16,7 +16,7 @@ from sugar.models.heads.alignment import AlignmentConfig
 from sugar.models.heads.claim_matching import ClaimReference, fit_claims
 from sugar.models.heads.motion import MotionConfig, MotionHead, MotionReference, UnseenMotion
 from sugar.models.scorers.calibrated_stacking import constant_of, lead
-from sugar.training.stages.alignment import MotionTask
+from sugar.training.stages.alignment import MotionLoss
 from sugar.transforms.batches import ClipBatch
 
 NEW = torch.zeros(2, dtype=torch.bool)
@@ -193,7 +193,7 @@ def test_the_motion_task_trains_the_head() -> None:
     clips = list(generate(2, 0, ["squat", "jump", "bow"]))
     own = build_fact_captions(enumerate(clips), FakeEncoder(), variants=2)  # type: ignore[arg-type]
     bank = bank_of(unit(3, 16), [0, 1, 2])
-    task = MotionTask(head=head(), bank=bank, own=own, config=MotionConfig())
+    task = MotionLoss(head=head(), bank=bank, own=own, config=MotionConfig())
     batch = ClipBatch(
         joints=torch.zeros(6, 4, 1, 25, 3),
         lengths=torch.full((6,), 4),

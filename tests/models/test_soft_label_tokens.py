@@ -178,7 +178,7 @@ def pool(config: TextOnlyConfig, guard: UnseenGuard | None = None) -> TextOnly:
         unseen=UNSEEN,
         held_out=1,
         encoder=TextEncoderConfig(),
-        guard=guard or UnseenGuard.of(UNSEEN, SEEN, PACK),
+        guard=guard or UnseenGuard.from_pack(UNSEEN, SEEN, PACK),
     )
 
 

@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sugar.errors import InputError
-from sugar.training.checkpoint import Checkpoint, checkpoint_path, remove_leftovers
-from sugar.training.engine import Objective, fit
-from sugar.training.loop_config import LoopConfig, OptimizationConfig
-from sugar.training.randomness import random_states, seed_everything, set_random_states
+from sugar.training.engine.checkpoint import Checkpoint, checkpoint_path, remove_leftovers
+from sugar.training.engine.config import LoopConfig, OptimizationConfig
+from sugar.training.engine.fit import Objective, fit
+from sugar.training.engine.randomness import random_states, seed_everything, set_random_states
+from sugar.training.fingerprint import Fingerprint
 
 
 class Numbers:
@@ -50,7 +51,7 @@ def train(folder: Path, objective: Mean, *, resume: bool = True, seed: int = 0, 
         folder=folder,
         resume=resume,
         name="mean",
-        recipe={"data": {"hash": "abc"}},
+        fingerprint=Fingerprint({"data": {"hash": "abc"}}),
     )
 
 

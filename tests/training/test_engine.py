@@ -21,12 +21,12 @@ from sugar.errors import InputError
 from sugar.models.heads.alignment import AlignmentConfig
 from sugar.models.heads.gather import gather_with_gradient
 from sugar.models.heads.motion import MotionHead
-from sugar.training.engine import FitResult, Interrupted, Objective, fit
+from sugar.training.engine.config import LoopConfig, OptimizationConfig
+from sugar.training.engine.fit import FitResult, Interrupted, Objective, fit
+from sugar.training.engine.optimization import MovingAverage, build_optimizer, learning_rate
+from sugar.training.engine.randomness import stable_seed
+from sugar.training.engine.schedule import BatchSchedule
 from sugar.training.environment import environment, write_environment
-from sugar.training.loop_config import LoopConfig, OptimizationConfig
-from sugar.training.optimization import MovingAverage, build_optimizer, learning_rate
-from sugar.training.randomness import stable_seed
-from sugar.training.schedule import BatchSchedule
 
 
 @dataclass

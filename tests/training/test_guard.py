@@ -12,14 +12,15 @@ from sugar.knowledge.pack import load_pack
 from sugar.models.heads.motion import MotionConfig
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
+from sugar.training.context import prepare
+from sugar.training.engine.config import LoopConfig
 from sugar.training.guard import UnseenGuard, UnseenLeak
-from sugar.training.loop_config import LoopConfig
-from sugar.training.run import Run
+from sugar.training.run import STAGES, train_stage
 
 PACK = load_pack("nw_ucla")
 UNSEEN = ("throw", "carry")
 SEEN = tuple(name for name in PACK.names if name not in UNSEEN)
-GUARD = UnseenGuard.of(UNSEEN, SEEN, PACK)
+GUARD = UnseenGuard.from_pack(UNSEEN, SEEN, PACK)
 
 
 @pytest.mark.parametrize("name", ["throw", "Throw", " carry "])
@@ -52,11 +53,11 @@ def test_what_is_of_seen_classes_passes() -> None:
 def test_a_sentence_that_a_seen_class_shares_is_no_leak() -> None:
     shared = PACK["throw"].motion_sentences[0]
     classes = tuple(replace(e, motion_sentences=(shared,)) if e.name == "sit down" else e for e in PACK.classes)
-    UnseenGuard.of(UNSEEN, SEEN, replace(PACK, classes=classes)).check_texts("texts", [shared])
+    UnseenGuard.from_pack(UNSEEN, SEEN, replace(PACK, classes=classes)).check_texts("texts", [shared])
 
 
 def test_without_unseen_classes_there_is_nothing_to_guard() -> None:
-    guard = UnseenGuard.of((), PACK.names, PACK)
+    guard = UnseenGuard.from_pack((), PACK.names, PACK)
     guard.check_names("training clips", PACK.names)
     guard.check_texts("texts", PACK["throw"].visual)
 
@@ -79,7 +80,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 
 def test_a_sound_run_passes(config: RunConfig, tmp_path: Path) -> None:
-    assert Run(config, tmp_path, resume=False).classes == ["clap", "squat"]
+    assert prepare(config, tmp_path).classes == ["clap", "squat"]
 
 
 @pytest.mark.parametrize("side", ["train", "validation"])
@@ -91,20 +92,20 @@ def test_an_unseen_clip_on_either_side_is_caught(config, side, tmp_path, monkeyp
 
     monkeypatch.setattr("sugar.training.prepare_split.split", leaking)
     with pytest.raises(UnseenLeak, match=f"{'training' if side == 'train' else side} clips.*'kick'"):
-        Run(config, tmp_path, resume=False)
+        prepare(config, tmp_path)
 
 
 def test_an_unseen_text_among_those_of_a_seen_class_is_caught(config, tmp_path, monkeypatch) -> None:
     pack = load_pack("synthetic")
     mixed = replace(pack["clap"], visual=(*pack["clap"].visual, pack["kick"].visual[0]))
     classes = tuple(mixed if entry.name == "clap" else entry for entry in pack.classes)
-    monkeypatch.setattr("sugar.training.run.load_pack", lambda _: replace(pack, classes=classes))
+    monkeypatch.setattr("sugar.training.context.load_pack", lambda _: replace(pack, classes=classes))
     with pytest.raises(UnseenLeak, match="knowledge texts"):
-        Run(config, tmp_path, resume=False)
+        prepare(config, tmp_path)
 
 
 def test_an_unseen_name_in_a_prompt_is_caught(config: RunConfig, tmp_path: Path, monkeypatch) -> None:
-    run = Run(
+    run = prepare(
         replace(
             config,
             stages=("instruction",),
@@ -116,11 +117,11 @@ def test_an_unseen_name_in_a_prompt_is_caught(config: RunConfig, tmp_path: Path,
     )
     monkeypatch.setattr("sugar.training.stages.instruction.draw_candidates", lambda names, *_: [*names, "kick"])
     with pytest.raises(UnseenLeak, match="prompt"):
-        run.instruction()
+        train_stage(run, STAGES["instruction"])
 
 
 def test_a_description_of_an_unseen_class_is_caught() -> None:
     pack = load_pack("synthetic")
-    guard = UnseenGuard.of(("kick",), ("clap", "squat"), pack)
+    guard = UnseenGuard.from_pack(("kick",), ("clap", "squat"), pack)
     with pytest.raises(UnseenLeak, match="descriptions"):
         guard.check_texts("descriptions", pack["kick"].descriptions)

@@ -19,12 +19,12 @@ from sugar.datasets.store.store import write_store
 from sugar.datasets.synthetic import SEEN_CLASSES, generate
 from sugar.errors import InputError
 from sugar.skeleton.layouts import NTU25
-from sugar.training import precision as module
-from sugar.training.checkpoint import Checkpoint, checkpoint_path
 from sugar.training.config import RunConfig
-from sugar.training.engine import FitResult, Objective, fit
-from sugar.training.loop_config import LoopConfig, OptimizationConfig
-from sugar.training.precision import Precision, resolve_precision
+from sugar.training.engine import precision as module
+from sugar.training.engine.checkpoint import Checkpoint, checkpoint_path
+from sugar.training.engine.config import LoopConfig, OptimizationConfig
+from sugar.training.engine.fit import FitResult, Objective, fit
+from sugar.training.engine.precision import Precision, resolve_precision
 from sugar.training.run import train
 
 CPU = torch.device("cpu")
@@ -144,7 +144,7 @@ def test_a_limited_process_chooses_float32(limits: dict[str, str]) -> None:
     if module._is_arm():
         pytest.skip("names instructions of x86")
     code = (
-        "import torch; from sugar.training.precision import resolve_precision;"
+        "import torch; from sugar.training.engine.precision import resolve_precision;"
         "print(resolve_precision('auto', torch.device('cpu')).name)"
     )
     command = [sys.executable, "-c", code]
@@ -209,7 +209,7 @@ def test_a_resume_goes_on_in_the_precision_of_its_checkpoint(
             fitted(tmp_path, Stops())
     assert f"layer: {name} (chose {name})" in capsys.readouterr().err
     scalars = Checkpoint.load(checkpoint_path(tmp_path, "layer")).scalars
-    assert scalars["recipe"]["loop"]["precision"] == name
+    assert scalars["fingerprint"]["settings"]["loop"]["precision"] == name
     assert scalars["precision"] == {"name": name, "reason": f"chose {name}"}
 
     with monkeypatch.context() as patch:

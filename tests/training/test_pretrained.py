@@ -18,9 +18,10 @@ from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
-from sugar.training.run import Run
+from sugar.training.context import Context, prepare
+from sugar.training.run import STAGES, choose_fusion, train_stage, write_run
 
-MakeRun = Callable[..., Run]
+MakeRun = Callable[..., Context]
 
 
 def values(store: Path, **changes: Any) -> dict[str, Any]:
@@ -50,9 +51,9 @@ def second(tmp_path: Path) -> MakeRun:
     names = ("bow", "jump")
     write_store(tmp_path / "store", generate(12, 1, names), name="b", classes=names, layout=NTU25, source="test")
 
-    def make(**changes: Any) -> Run:
+    def make(**changes: Any) -> Context:
         config, _ = parse_config(RunConfig, values(tmp_path / "store", **changes), where="test")
-        return Run(config, tmp_path / "run", resume=False)
+        return prepare(config, tmp_path / "run")
 
     return make
 
@@ -79,8 +80,9 @@ def test_encoder_projections_and_motion_head_are_taken_over(first: Path, second:
 
 def test_the_run_says_where_it_began(first: Path, second: MakeRun, tmp_path: Path) -> None:
     run = second(pretrained=str(first))
-    run.alignment()
-    run.finish()
+    train_stage(run, STAGES["alignment"])
+    choose_fusion(run)
+    write_run(run)
     record = json.loads((tmp_path / "run" / "environment.json").read_text())["pretrained"]
     assert record["run"] == str(first)
     assert record["classes"] == 3
@@ -89,8 +91,9 @@ def test_the_run_says_where_it_began(first: Path, second: MakeRun, tmp_path: Pat
 
 def test_a_stage_one_that_is_taken_over_whole_comes_first(second: MakeRun, tmp_path: Path) -> None:
     before = second()
-    before.alignment()
-    before.finish()
+    train_stage(before, STAGES["alignment"])
+    choose_fusion(before)
+    write_run(before)
     stage_one = (tmp_path / "run").rename(tmp_path / "stage-one")
     run = second(start_from=str(stage_one), pretrained=str(tmp_path / "nowhere"), seed=1)
     for name, tensor in before.model.encoder.state_dict().items():

@@ -14,7 +14,7 @@ from sugar.errors import InputError
 from sugar.models.llm.weights import BUILT_IN_FOLDER
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
-from sugar.training.run import Run, train
+from sugar.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_is_trained_and_nothing_left(
     changes: dict[str, Any], message: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Run, "alignment", lambda _: pytest.fail("trained"))
-    monkeypatch.setattr(Run, "baseline", lambda _: pytest.fail("trained"))
+    monkeypatch.setattr("sugar.training.run.train_stage", lambda *_: pytest.fail("trained"))
     values = {
         "data": {"store": str(folder / "store"), "protocol": "synthetic-cross-person", "validation": {"by": "none"}},
         "knowledge": {"pack": "synthetic"},

@@ -15,9 +15,8 @@ from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import DataConfig, RunConfig
-from sugar.training.prepare_split import prepare_split
-from sugar.training.relabel import relabel
-from sugar.training.run import Run
+from sugar.training.context import prepare
+from sugar.training.prepare_split import prepare_split, relabel
 
 
 def test_a_run_takes_the_mended_labels(tmp_path: Path) -> None:
@@ -30,7 +29,7 @@ def test_a_run_takes_the_mended_labels(tmp_path: Path) -> None:
     lines.append(f"{tests}: sit down\n")  # has it already
     (tmp_path / "labels.txt").write_text("# exchanged\n" + "".join(lines))
     config, _ = parse_config(RunConfig, values(tmp_path, relabel=str(tmp_path / "labels.txt")), where="test")
-    run = Run(config, tmp_path / "run", resume=False)
+    run = prepare(config, tmp_path / "run")
     assert sorted(run.record["relabeled"]) == wrong
     rows = [store.index(clip_id) for clip_id in wrong]
     assert [run.classes[k] for k in run.store.labels[rows]] == list(fixed.values())
@@ -39,7 +38,7 @@ def test_a_run_takes_the_mended_labels(tmp_path: Path) -> None:
     ]
     assert (Store.open(tmp_path / "store").labels == store.labels).all()
     config.data.relabel = ""
-    assert "relabeled" not in Run(config, tmp_path / "plain", resume=False).record
+    assert "relabeled" not in prepare(config, tmp_path / "plain").record
 
 
 def test_mended_labels_go_into_views_and_worker_processes(tmp_path: Path) -> None:
@@ -74,7 +73,7 @@ def test_files_that_cannot_be_followed_are_one_line(text: str | None, said: str,
         (tmp_path / "labels.txt").write_text(text.replace("{first}", first))
     config, _ = parse_config(RunConfig, values(tmp_path, relabel=str(tmp_path / "labels.txt")), where="test")
     with pytest.raises(InputError, match=said.replace("{first}", first)):
-        Run(config, tmp_path / "run", resume=False)
+        prepare(config, tmp_path / "run")
 
 
 def test_the_file_of_one_data_set_serves_a_combined_store(tmp_path: Path) -> None:

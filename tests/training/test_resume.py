@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sugar.training.checkpoint import checkpoint_path
-from sugar.training.engine import Objective, fit
-from sugar.training.loop_config import LoopConfig, OptimizationConfig
+from sugar.training.engine.checkpoint import checkpoint_path
+from sugar.training.engine.config import LoopConfig, OptimizationConfig
+from sugar.training.engine.fit import Objective, fit
 
 
 class Wave:
@@ -84,7 +84,7 @@ def metrics(folder: Path) -> list[dict[str, float]]:
 def start(folder: Path) -> ForkServerProcess:
     # A server that has imported the engine once: its children start in no time.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sugar.training.engine", "torch._dynamo"])
+    context.set_forkserver_preload(["sugar.training.engine.fit", "torch._dynamo"])
     process = context.Process(target=train, args=(str(folder),))
     process.start()
     return process

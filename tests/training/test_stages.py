@@ -18,8 +18,8 @@ from sugar.models.heads.baseline import LinearBaseline, conse_log_probabilities
 from sugar.skeleton.layouts import KINECT20, NTU25
 from sugar.training.class_groups import group_classes, grouped_cross_entropy
 from sugar.training.config import ListConfig, RunConfig
-from sugar.training.run import Run
-from sugar.training.stages.alignment import AlignmentObjective
+from sugar.training.context import prepare
+from sugar.training.stages.alignment import AlignmentObjective, KnowledgeLoss
 from sugar.training.stages.baseline import BaselineObjective
 from sugar.training.stages.instruction import draw_candidates, draw_size
 from sugar.transforms.augment import AugmentConfig
@@ -65,8 +65,7 @@ def alignment(negatives: str, visual_texts: int = 2, texts: TextBank | None = No
     )
     return AlignmentObjective(
         encoder=encoder,
-        alignment=alignment,
-        bank=texts or bank(),
+        losses=[(1.0, KnowledgeLoss(alignment=alignment, bank=texts or bank()))],
         layout=KINECT20,
         augmentation=AugmentConfig(),
         frames=16,
@@ -77,7 +76,7 @@ def test_each_clip_draws_texts_of_its_own_class() -> None:
     objective, texts, labels = alignment("batch"), bank(), batch().labels
     seen = set()
     for seed in range(20):
-        drawn = objective._draw(labels, torch.Generator().manual_seed(seed))
+        drawn = objective.losses[0]._draw(labels, torch.Generator().manual_seed(seed))
         assert len(drawn) == 6 * 3
         assert texts.classes[drawn].bincount().tolist() == [6, 6, 6]
         kinds = [texts.kinds[int(i)] for i in drawn]
@@ -85,7 +84,7 @@ def test_each_clip_draws_texts_of_its_own_class() -> None:
         assert drawn.unique().numel() > 3
         seen |= set(drawn.tolist())
     assert seen == set(range(15))  # all texts come up in time
-    assert len(alignment("batch", visual_texts=0)._draw(labels, torch.Generator())) == 6
+    assert len(alignment("batch", visual_texts=0).losses[0]._draw(labels, torch.Generator())) == 6
 
 
 def test_classes_with_few_texts_take_none_from_the_others() -> None:
@@ -95,7 +94,7 @@ def test_classes_with_few_texts_take_none_from_the_others() -> None:
     texts = replace(full, embeddings=full.embeddings[rows], classes=full.classes[rows], kinds=kinds)
     objective, labels = alignment("batch", texts=texts), torch.tensor([0, 1, 2])
     for seed in range(20):
-        drawn = objective._draw(labels, torch.Generator().manual_seed(seed)).tolist()
+        drawn = objective.losses[0]._draw(labels, torch.Generator().manual_seed(seed)).tolist()
         assert len(drawn) == 3 * 3
         motion, visual = drawn[:3], [drawn[3:5], drawn[5:7], drawn[7:9]]
         assert motion[0] in {0, 1}
@@ -110,7 +109,7 @@ def test_names_alone_can_be_contrasted_within_a_batch() -> None:
     full = bank()
     texts = replace(full, embeddings=full.embeddings[::5], classes=full.classes[::5], kinds=("name",) * 3)
     objective = alignment("batch", texts=texts)
-    assert objective._draw(torch.tensor([2, 0, 2]), torch.Generator()).tolist() == [2, 0, 2]
+    assert objective.losses[0]._draw(torch.tensor([2, 0, 2]), torch.Generator()).tolist() == [2, 0, 2]
     assert objective(batch(), torch.Generator().manual_seed(0))[1]["contrast"] > 0
 
 
@@ -120,7 +119,7 @@ def test_both_kinds_of_negatives_train() -> None:
         loss, logs = objective(batch(), torch.Generator().manual_seed(0))
         loss.backward()
         assert logs["contrast"] > 0
-        assert all(p.grad is not None for p in objective.alignment.parameters())
+        assert all(p.grad is not None for p in objective.losses[0].alignment.parameters())
         assert all(p.grad is not None for p in objective.encoder.parameters())
         same = objective(batch(), torch.Generator().manual_seed(0))[1]["contrast"]
         other = objective(batch(), torch.Generator().manual_seed(1))[1]["contrast"]
@@ -180,7 +179,7 @@ def test_a_run_counts_the_persons_that_it_drops(tmp_path: Path) -> None:
         "model": {"preprocess": {"max_persons": 1}},
         "stages": ["alignment"],
     }
-    run = Run(parse_config(RunConfig, values, where="test")[0], tmp_path / "run", resume=False)
+    run = prepare(parse_config(RunConfig, values, where="test")[0], tmp_path / "run")
     hugs = int((run.store.labels[run.split.train] == 1).sum())
     assert run.record["dropped_persons"] == {"persons": hugs, "clips": hugs}
     assert hugs > 0

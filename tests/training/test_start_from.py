@@ -15,9 +15,10 @@ from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
-from sugar.training.run import Run, train
+from sugar.training.context import Context, prepare
+from sugar.training.run import train
 
-Start = Callable[..., Run]
+Start = Callable[..., Context]
 CLASSES = ("bow", "jump", "clap")
 
 
@@ -31,9 +32,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(source: Path, tmp_path: Path) -> Start:
-    def make(given: Path = source, data: dict[str, Any] | None = None, **changes: Any) -> Run:
+    def make(given: Path = source, data: dict[str, Any] | None = None, **changes: Any) -> Context:
         content = values(source.parent, data, stages=["baseline"], start_from=str(given), **changes)
-        return Run(parse_config(RunConfig, content, where="test")[0], tmp_path / "run", resume=False)
+        return prepare(parse_config(RunConfig, content, where="test")[0], tmp_path / "run")
 
     return make
 
@@ -90,7 +91,7 @@ def test_clips_must_be_divided_alike(source: Path, start: Start, tmp_path: Path)
     with pytest.raises(InputError, match="trained on another store"):
         start(copy_with(source, tmp_path / "other", "environment.json", store_hash="0"))
     with pytest.raises(InputError, match="have changed since"):
-        start(copy_with(source, tmp_path / "changed", "environment.json", clips_digest="0"))
+        start(copy_with(source, tmp_path / "changed", "environment.json", clips_fingerprint="0"))
 
 
 def test_the_same_clips_under_another_name_of_the_protocol_will_do(source: Path, start: Start, tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_the_same_clips_under_another_name_of_the_protocol_will_do(source: Path,
 
 
 def test_earlier_runs_do_not_say_which_clips_they_had(source: Path, start: Start, tmp_path: Path) -> None:
-    earlier = copy_with(source, tmp_path / "earlier", "environment.json", clips_digest=None)
+    earlier = copy_with(source, tmp_path / "earlier", "environment.json", clips_fingerprint=None)
     assert "start_from" in start(earlier).record
     with pytest.raises(InputError, match=r"its data\.validation is"):
         start(earlier, data={"validation": {"by": "none"}})

@@ -18,7 +18,7 @@ from sugar.datasets.synthetic import generate
 from sugar.errors import InputError
 from sugar.skeleton.layouts import NTU25
 from sugar.training import run as training_run
-from sugar.training.interruption import Interrupted
+from sugar.training.engine.interruption import Interrupted
 from sugar.training.run import train
 from sugar.transforms.batches import ClipBatch, collate
 from sugar.workflows import ablate as ablation
@@ -159,7 +159,7 @@ def test_other_settings_do_not_mix_in_one_folder(base: Path, tmp_path: Path) -> 
     run_table(write_table(base, "changing", rows={"one": {}}, **values), tmp_path / "out", console=quiet())
     changed = write_table(base, "changing", rows={"one": {"model.views": [{"stop": 0.9}]}}, **values)
     result = run_table(changed, tmp_path / "out", console=quiet())
-    assert "was started with another model.views" in result["failures"]["one-0"]
+    assert "was started with other settings (model.views was" in result["failures"]["one-0"]
 
 
 def interrupt_at(batch: int) -> Callable[[list[Any]], ClipBatch]:

@@ -16,7 +16,7 @@ from sugar.errors import InputError
 from sugar.models.scorers.fusion import Fusion
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
-from sugar.training.run import Run
+from sugar.training.context import prepare
 from sugar.workflows import fit_fusion
 from sugar.workflows.cross_validation import Parts
 
@@ -81,11 +81,11 @@ def test_weights_come_from_held_out_answers_and_go_into_a_run(
 
     values = yaml.safe_load(config.read_text()) | {"fusion": str(tmp_path / "out/fusion.json")}
     parsed, _ = parse_config(RunConfig, values, where="test")
-    run = Run(parsed, tmp_path / "run", resume=False)
+    run = prepare(parsed, tmp_path / "run")
     assert run.finish().fusion == fusion
     parsed.model.motion.weight = 0
     with pytest.raises(InputError, match=r"fusion\.json weighs \['llm', 'motion', 'text'\], but this run has"):
-        Run(parsed, tmp_path / "other", resume=False)
+        prepare(parsed, tmp_path / "other")
     assert json.loads((tmp_path / "run/fusion.json").read_text())["weights"] == dict(fusion.weights)
 
 
@@ -141,4 +141,4 @@ def test_a_file_of_weights_that_is_none_is_one_line(text: str | None, config: Pa
     parsed = _parsed(config)
     parsed.fusion = str(tmp_path / "w.json")
     with pytest.raises(InputError, match=r"w\.json: .*(cannot be read|sum to 1)"):
-        Run(parsed, tmp_path / "run", resume=False)
+        prepare(parsed, tmp_path / "run")

@@ -17,8 +17,8 @@ from sugar.errors import InputError
 from sugar.evaluation.label_issues import Doubt, confident_classes, label_issues
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
-from sugar.training.exclude import exclude
-from sugar.training.run import Run
+from sugar.training.context import prepare
+from sugar.training.prepare_split import exclude
 
 
 def sure_of(*classes: int, probability: float = 0.9, num_classes: int = 3) -> np.ndarray:
@@ -86,7 +86,7 @@ def test_exchanged_labels_are_found_listed_and_left_out(tmp_path: Path, capsys: 
     assert metrics.read_text() == before
 
     config, _ = parse_config(RunConfig, values(tmp_path, exclude=str(tmp_path / "out/doubtful.txt")), where="test")
-    run = Run(config, tmp_path / "run", resume=False)
+    run = prepare(config, tmp_path / "run")
     assert sorted(run.record["excluded"]) == wrong
     assert not set(wrong) & {run.store.clip_ids[i] for i in run.split.train}
     assert len(run.dataset) == 8 * 2 * 3 - 4
@@ -119,11 +119,11 @@ def test_a_list_leaves_out_what_trains_and_validates_alone(tmp_path: Path) -> No
     training = [i for i in store.clip_ids if "-p01-" in i][:2]
     (tmp_path / "list").write_text(f"# doubtful\n\n{training[0]}  # why\n{test_clip}\n  {training[1]}\n")
     config, _ = parse_config(RunConfig, values(tmp_path, exclude=str(tmp_path / "list")), where="test")
-    run = Run(config, tmp_path / "run", resume=False)
+    run = prepare(config, tmp_path / "run")
     assert run.record["excluded"] == training
     assert test_clip in {store.clip_ids[i] for i in run.split.test}
     config.data.exclude = ""
-    whole = Run(config, tmp_path / "whole", resume=False)
+    whole = prepare(config, tmp_path / "whole")
     assert "excluded" not in whole.record
     assert len(whole.dataset) == len(run.dataset) + 2
 
@@ -144,7 +144,7 @@ def test_lists_that_cannot_be_followed_are_one_line(text: str | None, said: str,
         (tmp_path / "list").write_text(text)
     config, _ = parse_config(RunConfig, values(tmp_path, exclude=str(tmp_path / "list")), where="test")
     with pytest.raises(InputError, match=said):
-        Run(config, tmp_path / "run", resume=False)
+        prepare(config, tmp_path / "run")
 
 
 def test_the_list_of_one_data_set_serves_a_combined_store(tmp_path: Path) -> None:

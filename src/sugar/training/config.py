@@ -7,7 +7,7 @@ from sugar.config import at_least, between
 from sugar.datasets.protocols.protocols import ValidationConfig
 from sugar.errors import InputError
 from sugar.models.config import ModelConfig
-from sugar.training.loop_config import LoopConfig, OptimizationConfig
+from sugar.training.engine.config import LoopConfig, OptimizationConfig
 from sugar.transforms.augment import AugmentConfig
 
 StageName = Literal["alignment", "baseline", "instruction"]

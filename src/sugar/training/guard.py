@@ -24,7 +24,7 @@ class UnseenGuard:
     texts: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, unseen: Sequence[str], seen: Sequence[str], pack: KnowledgePack) -> "UnseenGuard":
+    def from_pack(cls, unseen: Sequence[str], seen: Sequence[str], pack: KnowledgePack) -> "UnseenGuard":
         """The guard of the ``unseen`` classes; a motion sentence that a ``seen`` one shares is no leak."""
         new = [pack[name] for name in unseen if name in pack]
         shared = {_key(text) for name in seen if name in pack for text in pack[name].motion_sentences}

@@ -1,4 +1,4 @@
-"""Which texts a run trains on, and whether they are all there."""
+"""The texts that a run trains on, and checks that they are complete."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from sugar.datasets.store.store import Store
 from sugar.errors import InputError
 from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, TextEncoder, load_text_encoder
-from sugar.knowledge.pack import KnowledgePack
+from sugar.knowledge.pack import ClassKnowledge, KnowledgePack
 from sugar.training.config import KnowledgeConfig, RunConfig
 
 
@@ -86,3 +86,13 @@ def read_clip_descriptions(config: KnowledgeConfig, store: Store) -> dict[int, s
     if not found:
         raise InputError(f"knowledge.clip_descriptions {path}: describes no clip of store {store.path}")
     return found
+
+
+def training_descriptions(entry: ClassKnowledge, held_out: int) -> tuple[str, ...]:
+    """The descriptions that the LLM learns from: all but the last ``held_out``, and at least one."""
+    return entry.descriptions[: max(1, len(entry.descriptions) - held_out)]
+
+
+def reference_descriptions(entry: ClassKnowledge, held_out: int) -> tuple[str, ...]:
+    """The others; all where none is held out."""
+    return entry.descriptions[max(1, len(entry.descriptions) - held_out) :] or entry.descriptions

@@ -25,9 +25,10 @@ from sugar.errors import InputError
 from sugar.evaluation.report import read_report
 from sugar.files import atomic_folder, check_folder, write_text
 from sugar.models.run_folder import CLASSES_FILE
-from sugar.training.checkpoint import Checkpoint, checkpoint_path
 from sugar.training.config import RunConfig, StageName
-from sugar.training.run import check_out, train
+from sugar.training.engine.checkpoint import Checkpoint, checkpoint_path
+from sugar.training.fingerprint import check_out
+from sugar.training.run import train
 from sugar.workflows.ablation_summary import RECORD_FILE, summarize, table_markdown
 from sugar.workflows.ablation_table import AblationTable, folder_name, read_table
 from sugar.workflows.evaluate import evaluate_run

@@ -15,8 +15,9 @@ from sugar.evaluation.score_clips import Indices
 from sugar.files import write_text
 from sugar.models.sugar import Sugar
 from sugar.training.config import RunConfig, StageName
+from sugar.training.context import check_named
 from sugar.training.prepare_split import prepare_split
-from sugar.training.run import check_named, train
+from sugar.training.run import train
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from sugar.reports.report_files import write_report
 from sugar.training.config import DataConfig, RunConfig
 from sugar.training.environment import environment, read_environment
 from sugar.training.prepare_split import prepare_split
-from sugar.training.stages.descriptions import reference_descriptions
+from sugar.training.texts import reference_descriptions
 from sugar.workflows.zero_shot import Classes, Evaluated, Side, clips_to_evaluate, score_and_fuse, zero_shot_figures
 
 SAMPLES = 8

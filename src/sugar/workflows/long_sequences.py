@@ -30,9 +30,9 @@ from sugar.models.llm.weights import LanguageConfig
 from sugar.models.projectors.projectors import Projector, ProjectorConfig
 from sugar.models.run_folder import load_module, read_description
 from sugar.training.config import ListConfig, RunConfig
-from sugar.training.loop_config import OptimizationConfig
-from sugar.training.optimization import build_optimizer, learning_rate, trainable_parameters
-from sugar.training.randomness import below, seed_everything, stable_seed
+from sugar.training.engine.config import OptimizationConfig
+from sugar.training.engine.optimization import build_optimizer, learning_rate, trainable_parameters
+from sugar.training.engine.randomness import below, seed_everything, stable_seed
 from sugar.training.stages.instruction import draw_candidates, draw_size
 from sugar.transforms.augment import AugmentConfig, augment
 from sugar.transforms.batches import ClipBatch, collate

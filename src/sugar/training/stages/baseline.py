@@ -6,7 +6,8 @@ from torch import Tensor
 from sugar.models.heads.baseline import LinearBaseline
 from sugar.skeleton.layout import JointLayout
 from sugar.training.class_groups import grouped_cross_entropy
-from sugar.training.engine import Objective
+from sugar.training.context import Context
+from sugar.training.engine.fit import Objective
 from sugar.transforms.augment import AugmentConfig, augment
 from sugar.transforms.batches import ClipBatch
 
@@ -39,3 +40,25 @@ class BaselineObjective(Objective):
         loss = grouped_cross_entropy(logits.flatten(0, 1), labels, self.class_groups, self.label_smoothing)
         accuracy = (logits.mean(dim=0).argmax(dim=1) == batch.labels).float().mean()
         return loss, {"accuracy": accuracy.detach()}
+
+
+class BaselineStage:
+    """The linear baseline `fc`."""
+
+    name, validated = "baseline", "fc"
+
+    def build(self, context: Context) -> Objective:
+        """The objective on a fresh baseline."""
+        config = context.config
+        context.seed("baseline")
+        return BaselineObjective(
+            baseline=context.model.add_baseline(),
+            layout=context.store.layout,
+            augmentation=config.baseline.augment,
+            frames=config.model.frames,
+            label_smoothing=config.baseline.label_smoothing,
+            class_groups=context.class_groups,
+        )
+
+    def finish(self, context: Context) -> None:
+        """Nothing more to do."""

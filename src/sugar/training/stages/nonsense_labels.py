@@ -13,7 +13,7 @@ from sugar.datasets.protocols.class_overlap import overlapping
 from sugar.knowledge.pack import KnowledgePack
 from sugar.knowledge.quality.checks import split_words
 from sugar.training.config import TextOnlyConfig
-from sugar.training.randomness import below, pick
+from sugar.training.engine.randomness import below, pick
 from sugar.training.stages.text_only import TextSamples, excluded_names
 
 _SHORTEST_WORD, _MOST_WORDS = 3, 3

@@ -15,9 +15,9 @@ from sugar.knowledge.bank import TextBank, build_bank
 from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_encoder
 from sugar.knowledge.pack import KnowledgePack, load_pack
 from sugar.training.config import TextOnlyConfig
+from sugar.training.engine.randomness import below, pick
 from sugar.training.guard import UnseenGuard
-from sugar.training.randomness import below, pick
-from sugar.training.stages.descriptions import training_descriptions
+from sugar.training.texts import training_descriptions
 
 _SHARPNESS = (2.0, 8.0)
 """Range of the factor on standardized similarities: from doubtful to nearly certain."""

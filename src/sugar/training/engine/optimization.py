@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sugar.training.loop_config import OptimizationConfig
+from sugar.training.engine.config import OptimizationConfig
 
 
 def trainable_parameters(module: nn.Module) -> dict[str, nn.Parameter]:

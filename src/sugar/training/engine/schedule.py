@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from sugar.training.randomness import random_stream, stable_seed
+from sugar.training.engine.randomness import random_stream, stable_seed
 
 
 class Clips(Protocol):

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 
 from sugar.errors import InputError
 from sugar.files import atomic_write
-from sugar.training.loop_config import OptimizationConfig
-from sugar.training.optimization import MovingAverage, build_optimizer, trainable_parameters
-from sugar.training.precision import Precision
-from sugar.training.randomness import set_random_states
+from sugar.training.engine.config import OptimizationConfig
+from sugar.training.engine.optimization import MovingAverage, build_optimizer, trainable_parameters
+from sugar.training.engine.precision import Precision
+from sugar.training.engine.randomness import set_random_states
 
 FORMAT_VERSION = 1
-CONTENTS = "contents"
-"""Of a recipe: digests of what a stage reads, by what messages call it. Earlier checkpoints have none."""
 
 
 @dataclass(frozen=True)
@@ -76,44 +74,6 @@ def remove_leftovers(path: Path) -> None:
     for pattern in (f".{path.name}.*", ".tmp??????"):
         for leftover in path.parent.glob(pattern):
             leftover.unlink(missing_ok=True)
-
-
-def check_recipe(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Refuse to go on with a training under other settings than it started with.
-
-    Raises:
-        InputError: names each setting that changed, with both values, and whatever else is no longer what it was.
-    """
-    before, now = _flat(saved), _flat(current)
-    read_before, read_now = _take_contents(before), _take_contents(now)
-    changed = [
-        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    changed += [
-        f"the {what} changed"
-        for what in sorted(read_before.keys() | read_now.keys())
-        if read_before and read_before.get(what) != read_now.get(what)
-    ]
-    if changed:
-        raise InputError(f"{path}: cannot resume with another recipe ({'; '.join(changed)}): undo or use another --out")
-
-
-def _take_contents(recipe: dict[str, Any]) -> dict[str, Any]:
-    """What `CONTENTS` holds in a flat recipe, which is without it afterwards."""
-    inside = [key for key in recipe if f".{CONTENTS}." in key]
-    return {key.partition(f".{CONTENTS}.")[2]: recipe.pop(key) for key in inside}
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def model_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -203,7 +163,7 @@ class TrainingState:
         self.sums, self.summed, self.loss = {}, 0, means["loss"]
         return means
 
-    def checkpoint(self, recipe: Mapping[str, Any], random: Mapping[str, Tensor], *, finished: bool) -> Checkpoint:
+    def checkpoint(self, fingerprint: Mapping[str, Any], random: Mapping[str, Tensor], *, finished: bool) -> Checkpoint:
         """A finished training keeps its result only, neither moments nor the weights behind the average.
 
         ``random``: states of the random generators of every process, as ``{"rank.name": tensor}``.
@@ -219,7 +179,7 @@ class TrainingState:
             tensors,
             {
                 "finished": finished,
-                "recipe": dict(recipe),
+                "fingerprint": dict(fingerprint),
                 "precision": asdict(self.precision),
                 "scaler": self.scaler.state_dict(),
                 **scalars,

@@ -10,8 +10,8 @@ from typing import Literal
 
 import torch
 
+from sugar.training.engine.config import PrecisionSetting
 from sugar.training.environment import cpu_name
-from sugar.training.loop_config import PrecisionSetting
 
 PrecisionName = Literal["float32", "bf16", "fp16"]
 DTYPES: dict[PrecisionName, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -9,7 +9,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from sugar.errors import InputError
-from sugar.training.checkpoint import model_tensors
+from sugar.training.engine.checkpoint import model_tensors
 
 
 def processes() -> Accelerator:

@@ -5,10 +5,9 @@ step depends on is in the checkpoint. A training that was killed and resumed the
 of one that was not, bit for bit on the CPU with the same number of threads.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,14 +19,15 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from sugar.errors import InputError
-from sugar.training.checkpoint import Checkpoint, TrainingState, check_recipe, checkpoint_path, remove_leftovers
-from sugar.training.interruption import Interrupted, stop_signals
-from sugar.training.loop_config import LoopConfig, OptimizationConfig, PrecisionSetting
-from sugar.training.optimization import learning_rate, trainable_parameters
-from sugar.training.precision import Precision, resolve_precision
-from sugar.training.progress import TrainingLog
-from sugar.training.randomness import random_states, random_stream, seed_everything, stable_seed
-from sugar.training.schedule import BatchSchedule, Clips, loader
+from sugar.training.engine.checkpoint import Checkpoint, TrainingState, checkpoint_path, remove_leftovers
+from sugar.training.engine.config import LoopConfig, OptimizationConfig, PrecisionSetting
+from sugar.training.engine.interruption import Interrupted, stop_signals
+from sugar.training.engine.optimization import learning_rate, trainable_parameters
+from sugar.training.engine.precision import Precision, resolve_precision
+from sugar.training.engine.progress import TrainingLog
+from sugar.training.engine.randomness import random_states, random_stream, seed_everything, stable_seed
+from sugar.training.engine.schedule import BatchSchedule, Clips, loader
+from sugar.training.fingerprint import Fingerprint, check_resume
 
 
 class Batch(Protocol):
@@ -80,7 +80,7 @@ def fit(
     name: str,
     validate: Callable[[], dict[str, float]] | None = None,
     validate_every: int = 1,
-    recipe: Mapping[str, Any] | None = None,
+    fingerprint: Fingerprint | None = None,
 ) -> FitResult:
     """Train ``objective`` in place; it ends in evaluation mode with its final (moving-average) weights.
 
@@ -98,11 +98,11 @@ def fit(
         validate: scores of the objective on held-out clips, called on every process, in evaluation mode,
             without gradients, with the weights that would be the result.
         validate_every: epochs between validations; the last epoch is always validated; 0: only that.
-        recipe: what else must be the same to resume (JSON-able), such as the objective's config and the
-            data's hash.
+        fingerprint: what must be the same to resume besides loop and optimizer, such as the model's settings and
+            the hash of the data.
 
     Raises:
-        InputError: a checkpoint is there and ``resume`` is off; it belongs to another recipe or model; the
+        InputError: a checkpoint is there and ``resume`` is off; it has other settings or another model; the
             loss or the gradient is not finite.
         Interrupted: SIGINT or SIGTERM came. A second one ends the process at once.
     """
@@ -133,17 +133,18 @@ def fit(
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
+    given = fingerprint or Fingerprint({})
     settings = {
         "seed": seed,
         "clips": plan.clips,
         "processes": plan.processes,
         "loop": loop.fingerprint(),
         "optimization": asdict(optimization),
-        "recipe": dict(recipe or {}),
+        **given.settings,
     }
-    settings = json.loads(json.dumps(settings))  # as a checkpoint gives it back: tuples are lists
+    now = Fingerprint(settings, given.inputs)
     if saved is not None:
-        check_recipe(path, saved.scalars["recipe"], settings)
+        check_resume(path, Fingerprint.from_dict(saved.scalars["fingerprint"]), now)
     remove_leftovers(path)
     accelerator.wait_for_everyone()  # all have looked before one writes
 
@@ -175,7 +176,7 @@ def fit(
                 validate=validate,
                 validate_every=validate_every,
                 path=path,
-                settings=settings,
+                fingerprint=now.to_dict(),
             )
             log.start_line(f"{precision.name} ({precision.reason})")
             with log, stop_signals() as stopped:
@@ -212,7 +213,7 @@ class _Training:
     validate: Callable[[], dict[str, float]] | None
     validate_every: int
     path: Path
-    settings: dict[str, Any]
+    fingerprint: dict[str, Any]
 
     def run(self, batches: Iterator[Batch], log: TrainingLog, stopped: Callable[[], bool]) -> None:
         """Train from the state's step to the end."""
@@ -337,5 +338,5 @@ class _Training:
         if accelerator.num_processes > 1:
             states = {name: state for part in gather_object([states]) for name, state in part.items()}
         if accelerator.is_main_process:
-            self.state.checkpoint(self.settings, states, finished=finished).save(self.path)
+            self.state.checkpoint(self.fingerprint, states, finished=finished).save(self.path)
         accelerator.wait_for_everyone()
