@@ -1,6 +1,6 @@
 """The whole of SUGAR: clips in, label, scores and description out.
 
-Scores (DESIGN D15): `text` (stage-1 similarity), `motion` (motion head and facts of the joints), `llm` (exact
+Scores (docs/design.md, D15): `text` (stage-1 similarity), `motion` (motion head and facts of the joints), `llm` (exact
 scoring of the candidate list), `fused` (those three, weighed on validation clips), and `fc`, the linear baseline,
 beside them.
 """
