@@ -12,7 +12,7 @@ from test_floors import ORDER
 import sugar
 
 ROOT = Path(__file__).parents[1]
-GUIDES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/design.md")
+GUIDES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -20,9 +20,8 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", GUIDES)
-def test_paths_in_guides_exist(name: str) -> None:
-    page = ROOT / name
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_paths_in_guides_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     full = r"(?<![\w/.])((?:src/sugar|tests|docs|lab|configs)/[\w./-]*[\w/])"
     named = {ROOT / path for path in re.findall(full, text)}
