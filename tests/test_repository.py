@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from test_floors import ORDER
 
 import sugar
 
 ROOT = Path(__file__).parents[1]
-GUIDES = ("SECURITY.md",)
+GUIDES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -19,12 +20,24 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", GUIDES)
-def test_paths_in_guides_exist(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    named = set(re.findall(r"(?<![\w/.])((?:src/sugar|tests|docs|lab|configs|\.github)/[\w./-]*[\w/])", text))
-    named |= {target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")}
-    assert [path for path in sorted(named) if "NAME" not in path and not (ROOT / path).exists()] == []
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_paths_in_guides_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    full = r"(?<![\w/.])((?:src/sugar|tests|docs|lab|configs)/[\w./-]*[\w/])"
+    named = {ROOT / path for path in re.findall(full, text)}
+    named |= {page.parent / path for path in re.findall(r"\]\(([^)#]+)\)", text) if not path.startswith("http")}
+    assert [str(path) for path in sorted(named) if "NAME" not in path.name and not path.exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_design_lists_the_rooms_from_the_top_down() -> None:
+    section = (ROOT / "docs/design.md").read_text(encoding="utf-8").split("## 4. Rooms")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)/` ", section, flags=re.MULTILINE)
+    rooms = [room for floor in ORDER for room in floor if (ROOT / "src/sugar" / room).is_dir()]
+    assert listed == rooms[::-1]
 
 
 def test_the_version_stands_in_one_place() -> None:

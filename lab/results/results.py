@@ -227,13 +227,13 @@ def figure(data: Mapping[str, Json], words: Sequence[str], unit: str) -> str:
 
 
 def _values(data: Mapping[str, Json], words: Sequence[str]) -> list[list[Any]]:
-    """``NAME [LABEL] KEY.KEY``: the values of every run, by label."""
+    """``NAME [LABEL] KEY.KEY``: the values of every run, by label; a KEY into a list is its index."""
     taken = data[words[0]]
     label, path = words[1] if len(words) > 2 else "*", words[-1].split(".")
-    if taken["kind"] == "figures":
-        return [[_at(taken["content"], path)]]
-    if taken["kind"] == "ablation":
-        rows = [row for name, row in taken["content"]["rows"].items() if fnmatchcase(name, label)]
+    if taken["kind"] in ("figures", "ablation"):
+        rows = [taken["content"]]
+        if taken["kind"] == "ablation":
+            rows = [row for name, row in taken["content"]["rows"].items() if fnmatchcase(name, label)]
         found = [_at(row, path) for row in rows]
         values = [each["values"] if isinstance(each, dict) else [each] for each in found]
     else:
@@ -246,7 +246,7 @@ def _values(data: Mapping[str, Json], words: Sequence[str]) -> list[list[Any]]:
 
 def _at(content: Any, path: Sequence[str]) -> Any:
     for key in path:
-        content = content[key]
+        content = content[int(key)] if isinstance(content, list) else content[key]
     return content
 
 

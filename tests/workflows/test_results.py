@@ -25,6 +25,7 @@ results: Any = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(results)
 
 DATA = sorted((ROOT / "lab" / "results" / "data").glob("*.json"))
+NOTEBOOK_DATA = sorted((ROOT / "lab" / "results" / "notebook_data").glob("*.json"))
 CLASSES = ("sit down", "stand up", "clap")
 
 
@@ -96,7 +97,40 @@ def test_the_page_is_that_of_template_and_data() -> None:
     )
 
 
-@pytest.mark.parametrize("path", DATA, ids=lambda path: path.stem)
+def test_the_page_is_short() -> None:
+    assert len((ROOT / "docs" / "results.md").read_text().splitlines()) <= 200
+
+
+def test_the_readme_has_the_figures_of_the_page() -> None:
+    taken = {path.stem: json.loads(path.read_text()) for path in DATA}
+    readme = (ROOT / "README.md").read_text()
+    assert results.table(taken["nw_ucla"]) in readme
+    for scorer in ("fused", "fc"):
+        mean = results.figure(taken, ["zero_shot", f"zero_shot.scores.{scorer}.top1", "mean"], "%")
+        assert mean in readme.split("over eight such pairs")[1][:60]
+
+
+def test_every_run_kept_the_weights_of_its_llm() -> None:
+    """The page claims it."""
+    llms = []
+    for path in DATA:
+        taken = json.loads(path.read_text())
+        llms += [report["trained"].get("llm") for group in taken.get("groups", ()) for report in group["reports"]]
+    hashes = [(llm["hash_before"], llm["hash_after"]) for llm in llms if llm]
+    assert len(hashes) > 30
+    assert all(before == after for before, after in hashes)
+
+
+def test_the_notebook_is_whole_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "lab" / "notebook.md").read_text()
+    assert len(text.splitlines()) > 1158
+    for target in re.findall(r"\]\(([^)#]+)", text):
+        assert (ROOT / "lab" / target).exists(), target
+    template = (ROOT / "lab" / "results" / "results.template.md").read_text()
+    assert not [path.stem for path in NOTEBOOK_DATA if f" {path.stem} " in template]
+
+
+@pytest.mark.parametrize("path", DATA + NOTEBOOK_DATA, ids=lambda path: path.stem)
 def test_data_say_nothing_of_machines_and_clips(path: Path) -> None:
     taken = json.loads(path.read_text())
     found = set(strings(taken))

@@ -1,4 +1,4 @@
-"""Text embeddings kept on disk, so that a text is encoded once (DESIGN D5)."""
+"""Text embeddings kept on disk, so that a text is encoded once (docs/design.md, D5)."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Frozen text encoders, and a cache of their embeddings on disk (DESIGN D5).
+"""Frozen text encoders, and a cache of their embeddings on disk (docs/design.md, D5).
 
 Nothing is loaded before a text has to be encoded: with every embedding in the cache no weights are read. The
 network is touched only when the user names a Hugging Face id, never for ``minilm`` or a folder.

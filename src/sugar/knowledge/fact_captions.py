@@ -1,4 +1,4 @@
-"""What the joints say of each clip, in words: the clip's fact captions (DESIGN section 3, point 2).
+"""What the joints say of each clip, in words: the clip's fact captions (docs/design.md, section 3, point 2).
 
 A clip's facts (`kinematics`) are said in the fixed vocabulary (`grammar`), for the clip as it is and for its
 mirror image, in a few phrasings each. Stage 1 takes their embeddings as positives, stage 2 takes the texts as what

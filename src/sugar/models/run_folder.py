@@ -1,4 +1,4 @@
-"""The weights in a run folder: how a model is written and read (DESIGN section 4)."""
+"""The weights in a run folder: how a model is written and read (docs/design.md, section 4)."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The guard of zero-shot training (DESIGN D14): nothing of an unseen class may reach training or selection."""
+"""The guard of zero-shot training (docs/design.md, D14): nothing of an unseen class may reach training or selection."""
 
 import re
 from collections.abc import Iterable, Sequence

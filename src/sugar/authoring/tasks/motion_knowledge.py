@@ -1,4 +1,4 @@
-"""Motion knowledge asked of a model: what six body parts do, for any list of names (DESIGN section 1, step 1)."""
+"""Motion knowledge asked of a model: what six body parts do, for any list of names (docs/design.md, section 1)."""
 
 import re
 from typing import Literal

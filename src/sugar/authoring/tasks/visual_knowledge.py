@@ -1,4 +1,4 @@
-"""Visual knowledge asked of a model that sees: what belongs to an action in pictures of it (DESIGN section 1, step 1).
+"""Visual knowledge asked of a model that sees: what belongs to an action in pictures of it (docs/design.md, section 1).
 
 From a name alone there is none: every question carries pictures. Imports pydantic.
 """

@@ -48,7 +48,7 @@ class AlignmentConfig:
 
 
 def mil_nce(logits: Tensor, positive: Tensor) -> Tensor:
-    """Multi-instance contrast with same-class positives (DESIGN D1; eq. 3 as printed is identically zero).
+    """Multi-instance contrast with same-class positives (docs/design.md, D1; eq. 3 as printed is identically zero).
 
     Args:
         logits: ``[B, N]`` similarity of each clip to each text, already divided by the temperature.
@@ -64,7 +64,7 @@ def mil_nce(logits: Tensor, positive: Tensor) -> Tensor:
 
 
 def masked_mean(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the valid steps: tokens ``[B, L, d]``, mask ``[B, L]`` bool -> ``[B, d]`` (DESIGN D4)."""
+    """Mean over the valid steps: tokens ``[B, L, d]``, mask ``[B, L]`` bool -> ``[B, d]`` (docs/design.md, D4)."""
     weight = mask.unsqueeze(-1).to(tokens.dtype)
     return (tokens * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
