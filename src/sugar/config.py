@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-from sugar.errors import InputError
+from sugar.errors import InputError, one_line
 from sugar.files import write_text
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -54,13 +54,13 @@ def parse_config(
         from_file = fields.parse_object(given, defaults=True)
         _build(kind, fields.instantiate(from_file))  # a wrong file is told apart from a wrong flag
     except (ArgumentError, InputError) as error:
-        raise InputError(f"{where}: {_one_line(error)}") from error
+        raise InputError(f"{where}: {one_line(error)}") from error
     try:
         parsed = (parser or fields).parse_args(list(arguments), namespace=from_file)
         built = (parser or fields).instantiate(parsed)
         return _build(kind, built), built
     except (ArgumentError, InputError) as error:
-        raise InputError(f"command line: {_one_line(error)}") from error
+        raise InputError(f"command line: {one_line(error)}") from error
     except TypeError as error:
         raise InputError("command line: null stands where a value or settings belong; give some") from error
 
@@ -102,10 +102,6 @@ def _without_empty_sections(kind: type, values: Mapping[str, Any], where: str, p
     return kept
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
 def at_least(least: float, name: str, config: object, *fields: str) -> None:
     """Refuse values below ``least`` in some ``fields`` of the section ``name``; see `_check`."""
     _check(name, config, fields, lambda value: value >= least, f"{least} or more")
@@ -143,7 +139,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid YAML: {_one_line(error)}") from error
+        raise InputError(f"{path}: not valid YAML: {one_line(error)}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
