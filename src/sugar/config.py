@@ -6,7 +6,7 @@ A wrong key or value is an InputError that names it, so every entry point reads 
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -192,6 +192,27 @@ def as_plain(config: Any) -> dict[str, Any]:
         return value
 
     return plain(dataclasses.asdict(config))
+
+
+def leaves(nested: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values of nested mappings, each with its keys from the outermost in."""
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from (((str(key), *keys), leaf) for keys, leaf in leaves(value))
+        else:
+            yield (str(key),), value
+
+
+def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of nested mappings by their dotted keys."""
+    return {".".join(keys): value for keys, value in leaves(nested)}
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The values that differ between two nested mappings, before and after, by their sorted dotted keys."""
+    old, new = flatten(before), flatten(after)
+    pairs = {key: (old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys())}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def write_config(config: Any, path: Path) -> None:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sugar.config import differences, flatten
 from sugar.errors import InputError
 from sugar.files import atomic_write
 from sugar.training.optimization import (
@@ -88,13 +89,9 @@ def check_recipe(path: Path, saved: Mapping[str, Any], current: Mapping[str, Any
     Raises:
         InputError: names each setting that changed, with both values, and whatever else is no longer what it was.
     """
-    before, now = _flat(saved), _flat(current)
+    before, now = flatten(saved), flatten(current)
     read_before, read_now = _take_contents(before), _take_contents(now)
-    changed = [
-        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
+    changed = [f"{key} was {old!r}, is {new!r}" for key, (old, new) in differences(before, now).items()]
     changed += [
         f"the {what} changed"
         for what in sorted(read_before.keys() | read_now.keys())
@@ -108,16 +105,6 @@ def _take_contents(recipe: dict[str, Any]) -> dict[str, Any]:
     """What `CONTENTS` holds in a flat recipe, which is without it afterwards."""
     inside = [key for key in recipe if f".{CONTENTS}." in key]
     return {key.partition(f".{CONTENTS}.")[2]: recipe.pop(key) for key in inside}
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def model_tensors(module: nn.Module) -> dict[str, Tensor]:

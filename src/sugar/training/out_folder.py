@@ -1,9 +1,8 @@
 """Which folder a run may write."""
 
 from pathlib import Path
-from typing import Any
 
-from sugar.config import as_plain, parse_config, read_yaml
+from sugar.config import as_plain, differences, parse_config, read_yaml
 from sugar.errors import InputError
 from sugar.training.config import RunConfig
 
@@ -19,16 +18,8 @@ def check_out(config: RunConfig, out: Path, resume: bool) -> None:
     if not resume:
         raise InputError(f"{out}: exists; continue that run with --resume or give another --out")
     saved, _ = parse_config(RunConfig, read_yaml(out / "config.yaml"), where=str(out / "config.yaml"))
-    if (changed := _first_difference(as_plain(saved), as_plain(config))) is not None:
+    for key, (old, new) in differences(as_plain(saved), as_plain(config)).items():
         raise InputError(
-            f"{out}: was started with another {changed}; resume with the same config, or use another --out"
+            f"{out}: was started with another {key} ({old!r}, now {new!r}); "
+            "resume with the same config, or use another --out"
         )
-
-
-def _first_difference(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> str | None:
-    for key in old.keys() | new.keys():
-        if old.get(key) != new.get(key):
-            if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
-                return _first_difference(old[key], new[key], f"{prefix}{key}.")
-            return f"{prefix}{key} ({old.get(key)!r}, now {new.get(key)!r})"
-    return None
