@@ -16,12 +16,12 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from sugar.config import read_yaml
+from sugar.config import flatten, read_yaml
 from sugar.errors import InputError
 from sugar.evaluation.report import markdown_table
 from sugar.files import write_text
@@ -295,16 +295,8 @@ def _settings(path: Path, run: Json, runs: Path | None) -> dict[str, Any]:
     for base in [*([runs] if runs else []), folder.parent.parent, folder.parent]:
         config = base / str(run.get("folder")) / "config.yaml"
         if config.is_file():
-            return dict(_flat(read_yaml(config)))
+            return {key: value for key, value in flatten(read_yaml(config)).items() if key not in NOT_COMPARED}
     return {}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif f"{prefix}{key}" not in NOT_COMPARED:
-            yield f"{prefix}{key}", value
 
 
 def _differing(settings: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Any]] | None:

@@ -6,14 +6,14 @@ A wrong key or value is an InputError that names it, so every entry point reads 
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-from sugar.errors import InputError
+from sugar.errors import InputError, one_line
 from sugar.files import write_text
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -54,13 +54,13 @@ def parse_config(
         from_file = fields.parse_object(given, defaults=True)
         _build(kind, fields.instantiate(from_file))  # a wrong file is told apart from a wrong flag
     except (ArgumentError, InputError) as error:
-        raise InputError(f"{where}: {_one_line(error)}") from error
+        raise InputError(f"{where}: {one_line(error)}") from error
     try:
         parsed = (parser or fields).parse_args(list(arguments), namespace=from_file)
         built = (parser or fields).instantiate(parsed)
         return _build(kind, built), built
     except (ArgumentError, InputError) as error:
-        raise InputError(f"command line: {_one_line(error)}") from error
+        raise InputError(f"command line: {one_line(error)}") from error
     except TypeError as error:
         raise InputError("command line: null stands where a value or settings belong; give some") from error
 
@@ -102,10 +102,6 @@ def _without_empty_sections(kind: type, values: Mapping[str, Any], where: str, p
     return kept
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
 def at_least(least: float, name: str, config: object, *fields: str) -> None:
     """Refuse values below ``least`` in some ``fields`` of the section ``name``; see `_check`."""
     _check(name, config, fields, lambda value: value >= least, f"{least} or more")
@@ -143,7 +139,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid YAML: {_one_line(error)}") from error
+        raise InputError(f"{path}: not valid YAML: {one_line(error)}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -196,6 +192,27 @@ def as_plain(config: Any) -> dict[str, Any]:
         return value
 
     return plain(dataclasses.asdict(config))
+
+
+def leaves(nested: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values of nested mappings, each with its keys from the outermost in."""
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from (((str(key), *keys), leaf) for keys, leaf in leaves(value))
+        else:
+            yield (str(key),), value
+
+
+def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of nested mappings by their dotted keys."""
+    return {".".join(keys): value for keys, value in leaves(nested)}
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The values that differ between two nested mappings, before and after, by their sorted dotted keys."""
+    old, new = flatten(before), flatten(after)
+    pairs = {key: (old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys())}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def write_config(config: Any, path: Path) -> None:

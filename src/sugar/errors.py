@@ -13,8 +13,13 @@ class InputError(ValueError):
     """
 
 
+def one_line(error: object) -> str:
+    """All printable text of an error or value on one line."""
+    return "".join(letter for letter in " ".join(str(error).split()) if letter.isprintable())
+
+
 def caught(work: Callable[..., T], *arguments: object) -> T | InputError:
-    """What ``work`` returns, or the `InputError` that it raises: for one of many, of which the others go on."""
+    """Return the result or the `InputError`, so that one bad item does not stop a batch."""
     try:
         return work(*arguments)
     except InputError as error:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from sugar.config import as_plain, parse_config, read_config, read_yaml
+from sugar.config import as_plain, differences, flatten, parse_config, read_config, read_yaml
 from sugar.datasets.protocols.protocols import protocol_names
 from sugar.errors import InputError
 from sugar.knowledge.pack import load_pack
@@ -32,21 +32,13 @@ def test_a_shipped_config_is_whole(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_shipped_config_states_only_what_differs(path: Path) -> None:
-    def repeated(values: dict[str, Any], defaults: dict[str, Any], prefix: str = "") -> list[str]:
-        found = []
-        for key, value in values.items():
-            if isinstance(value, dict):
-                found += repeated(value, defaults[key], f"{prefix}{key}.")
-            elif value == defaults[key]:
-                found.append(prefix + key)
-        return found
-
     values = read_yaml(path)
     base = values.pop("base", None)
     under = RunConfig()
     if base is not None:
         under, _ = parse_config(RunConfig, read_config(path.parent / base), where=base)
-    assert repeated(values, as_plain(under)) == []
+    defaults = flatten(as_plain(under))
+    assert [key for key, value in flatten(values).items() if value == defaults[key]] == []
 
 
 def test_a_base_is_changed_key_by_key(tmp_path: Path) -> None:
@@ -226,3 +218,10 @@ def test_a_file_that_is_no_yaml_is_one_line(content: str, tmp_path: Path) -> Non
     (tmp_path / "a.yaml").write_text(content)
     with pytest.raises(InputError, match=r"^.*a\.yaml: not valid YAML: .+$"):
         read_yaml(tmp_path / "a.yaml")
+
+
+def test_differences_name_values_by_dotted_keys() -> None:
+    before = {"a": {"b": 1, "c": {"d": 2}}, "e": None}
+    after = {"a": {"b": 1, "c": {"d": 3}, "f": 4}}
+    assert flatten(before) == {"a.b": 1, "a.c.d": 2, "e": None}
+    assert differences(before, after) == {"a.c.d": (2, 3), "a.f": (None, 4)}

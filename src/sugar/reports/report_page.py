@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from sugar.config import leaves
 from sugar.reports.animation import Animation, animations_script
 from sugar.reports.page import asset, document, interval_mark, table
 from sugar.reports.report_clips import clips_section, descriptions_section
@@ -132,13 +133,7 @@ def _fact(traced: Traced, key: str, value: Any) -> str:
 
 def _figures(figures: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Places of the shares and intervals below a scorer."""
-    found: list[tuple[str, ...]] = []
-    for key, value in figures.items():
-        if isinstance(value, Mapping):
-            found += [(key, *rest) for rest in _figures(value)]
-        elif isinstance(value, (int, float, list)):
-            found.append((key,))
-    return found
+    return [place for place, value in leaves(figures) if isinstance(value, (int, float, list))]
 
 
 def _figure(traced: Traced, place: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, Literal
 
+from sugar.config import leaves
 from sugar.reports.page import percent
 
 Style = Literal["text", "count", "size", "percent", "points", "three", "signed", "one", "p", "hash", "name", "true"]
@@ -79,16 +80,11 @@ class Traced:
     def facts(self, *keys: Key) -> str:
         """Nested mappings as a list of dotted names and values; empty values are left out."""
         items = "".join(
-            f"<dt>{escape('.'.join(str(k) for k in place))}</dt>{self.show(*keys, *place, tag='dd')}"
-            for place in _leaves(self.value(*keys))
+            f"<dt>{escape('.'.join(place))}</dt>{self.show(*keys, *place, tag='dd')}"
+            for place, value in leaves(self.value(*keys))
+            if value is not None and value not in ("", [])
         )
         return f"<dl>{items}</dl>" if items else ""
-
-
-def _leaves(value: Any) -> list[tuple[Key, ...]]:
-    if isinstance(value, Mapping):
-        return [(key, *rest) for key, inner in value.items() for rest in _leaves(inner)]
-    return [] if value is None or value in ("", []) else [()]
 
 
 def _text(value: Any) -> str:

@@ -72,7 +72,7 @@ class BaselineConfig(StageConfig):
 
 @dataclass
 class ListConfig:
-    """How the list of candidate names is drawn for each training clip (DESIGN D11)."""
+    """How the list of candidate names is drawn for each training clip (docs/design.md, D11)."""
 
     shuffle: bool = True
     """A new order for every clip, so that the LLM reads the list instead of its positions."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sugar.config import as_plain, parse_config, read_yaml
+from sugar.config import as_plain, differences, parse_config, read_yaml
 from sugar.datasets.protocols.protocols import Split
 from sugar.datasets.store.store import Store
 from sugar.errors import InputError
@@ -44,21 +44,10 @@ class Fingerprint:
 
     def changes(self, now: "Fingerprint") -> list[str]:
         """Each setting that differs ``now``, with both values, and each input that changed; one phrase each."""
-        before, after = (_flat(mark.to_dict()["settings"]) for mark in (self, now))
-        changed = [
-            f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
-            for key in sorted(before.keys() | after.keys())
-            if before.get(key) != after.get(key)
-        ]
+        before, after = (mark.to_dict()["settings"] for mark in (self, now))
+        changed = [f"{key} was {old!r}, is {new!r}" for key, (old, new) in differences(before, after).items()]
         names = sorted(self.inputs.keys() | now.inputs.keys())
         return changed + [f"the {name} changed" for name in names if self.inputs.get(name) != now.inputs.get(name)]
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def check_out(config: RunConfig, out: Path, resume: bool) -> None:

@@ -20,7 +20,7 @@ from typing import Any, get_args
 
 from rich.console import Console
 
-from sugar.config import as_plain, parse_config, read_yaml, write_config
+from sugar.config import as_plain, differences, parse_config, read_yaml, write_config
 from sugar.errors import InputError
 from sugar.evaluation.report import read_report
 from sugar.files import atomic_folder, check_folder, write_text
@@ -146,18 +146,9 @@ def baseline_config(config: RunConfig) -> RunConfig:
 def config_hash(config: RunConfig) -> str:
     """Twelve hexadecimal digits of what differs from the defaults, so that a field that a later version adds does not
     count."""
-    text = json.dumps(_changed(as_plain(config), as_plain(RunConfig())), sort_keys=True)
+    changed = differences(as_plain(RunConfig()), as_plain(config))
+    text = json.dumps({key: value for key, (_, value) in changed.items()}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    found = {}
-    for key, value in values.items():
-        inner = isinstance(value, dict) and isinstance(defaults[key], dict)
-        changed = _changed(value, defaults[key]) if inner else value
-        if changed != ({} if inner else defaults[key]):
-            found[key] = changed
-    return found
 
 
 @dataclass

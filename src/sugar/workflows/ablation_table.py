@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sugar.config import as_plain, parse_config, read_config, read_yaml
+from sugar.config import as_plain, flatten, parse_config, read_config, read_yaml
 from sugar.errors import InputError
 from sugar.training.config import RunConfig
 
@@ -90,7 +90,7 @@ class AblationTable:
 
     def differences(self, *, short: bool = False) -> dict[str, dict[str, Any]]:
         """The settings that are not the same in all rows: ``{setting with dots: {row: value}}``."""
-        flat = {row: _flat(as_plain(self.config(row, 0, short=short))) for row in self.rows}
+        flat = {row: flatten(as_plain(self.config(row, 0, short=short))) for row in self.rows}
         settings = dict.fromkeys(key for values in flat.values() for key in values)
         found = {key: {row: values.get(key) for row, values in flat.items()} for key in settings}
         return {key: by_row for key, by_row in found.items() if len({repr(v) for v in by_row.values()}) > 1}
@@ -204,10 +204,3 @@ def _scores(path: Path, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not value or not set(value) <= set(SCORES):
         raise InputError(f"{path}: scores must be some of {', '.join(SCORES)}, not {value!r}")
     return tuple(value)
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

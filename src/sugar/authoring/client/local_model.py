@@ -5,9 +5,8 @@ start a server that batches them (vLLM) and use kind ``openai``.
 """
 
 import asyncio
-import hashlib
 import io
-import re
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from sugar.authoring.client.answers import schema_prompt
 from sugar.authoring.client.config import ProviderConfig
-from sugar.authoring.client.request import Declined, Repair, Reply, Request, conversation, one_line
+from sugar.authoring.client.request import Declined, Repair, Reply, Request, conversation
 from sugar.errors import InputError
+from sugar.hub import Pretrained, files_hash, hub_commit, loading
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _MODEL_FILES = {".safetensors", ".json", ".txt", ".model", ".jinja"}
 
 
@@ -60,7 +58,7 @@ class TransformersProvider:
         return {
             "kind": self.config.kind,
             "name": self._folder.resolve().name if self._local else self.config.name,
-            "revision": self._folder_hash() if self._local else self._commit(),
+            "revision": self._revision(),
             "max_tokens": self.config.max_tokens,
             "temperature": self.config.temperature,
             "extra_body": self.config.extra_body,
@@ -133,27 +131,22 @@ class TransformersProvider:
         )
         from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-        source = str(self._folder) if self._local else self.config.name
-        where: dict[str, Any] = {"local_files_only": True} if self._local else {"revision": self.model["revision"]}
-        try:
-            sees = AutoConfig.from_pretrained(source, **where).model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-            processor: Any = AutoProcessor.from_pretrained(source, **where) if sees else None
-            tokenizer = processor.tokenizer if sees else AutoTokenizer.from_pretrained(source, **where)
+        name = self.config.name
+        pretrained = (
+            Pretrained(str(self._folder), local=True)
+            if self._local
+            else Pretrained(name, local=False, revision=self.model["revision"])
+        )
+        with loading(f"provider.name: {name} cannot be loaded", progress=sys.stderr.isatty()):
+            sees = pretrained.load(AutoConfig).model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+            processor: Any = pretrained.load(AutoProcessor) if sees else None
+            tokenizer = processor.tokenizer if sees else pretrained.load(AutoTokenizer)
             kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-            model, report = kind.from_pretrained(
-                source,
-                dtype="auto",
-                device_map="auto",
-                use_safetensors=True,  # a pickle can run code
-                output_loading_info=True,
-                **where,
-            )
-        except (OSError, ValueError, ImportError, SafetensorError) as error:
-            raise InputError(f"provider.name: {self.config.name} cannot be loaded ({one_line(error)[:200]})") from error
+            model, report = pretrained.load_weights(kind, dtype="auto", device_map="auto")
         if report["missing_keys"]:
-            raise InputError(f"provider.name: {self.config.name} lacks the weight {min(report['missing_keys'])}")
+            raise InputError(f"provider.name: {name} lacks the weight {min(report['missing_keys'])}")
         if sees and not processor.chat_template:
-            raise InputError(f"provider.name: {self.config.name} has no chat template; name a model tuned to answer")
+            raise InputError(f"provider.name: {name} has no chat template; name a model tuned to answer")
         ends = self._set_generation(model, tokenizer)
         longest = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         return _Loaded(model.eval(), tokenizer, processor, ends, longest)
@@ -173,29 +166,12 @@ class TransformersProvider:
         )
         return frozenset(ends)
 
-    def _folder_hash(self) -> str:
-        """SHA-256 over all files that determine an answer."""
-        digest = hashlib.sha256()
-        for path in sorted(path for path in self._folder.iterdir() if path.suffix in _MODEL_FILES):
-            with path.open("rb") as file:
-                digest.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode())
-        return digest.hexdigest()
-
-    def _commit(self) -> str:
-        """The commit that the revision stands for."""
-        from transformers.utils.hub import cached_file, extract_commit_hash
-
+    def _revision(self) -> str:
+        """The commit of an id, or a hash over all files of a folder that determine an answer."""
+        if self._local:
+            return files_hash(sorted(path for path in self._folder.iterdir() if path.suffix in _MODEL_FILES))
         revision = self.config.revision or "main"
-        if _COMMIT.fullmatch(revision):
-            return revision
-        at = f"provider.name: {self.config.name}@{revision}"
-        try:
-            commit = extract_commit_hash(cached_file(self.config.name, "config.json", revision=revision), None)
-        except OSError as error:
-            raise InputError(f"{at} cannot be found ({one_line(error)[:200]})") from error
-        if commit is None:
-            raise InputError(f"{at}: no commit known; give a full commit as revision")
-        return commit
+        return hub_commit(self.config.name, revision, f"provider.name: {self.config.name}@{revision}")
 
 
 _TOKENS = {"add_generation_prompt": True, "tokenize": True, "return_dict": True, "return_tensors": "pt"}

@@ -25,9 +25,8 @@ from sugar.authoring.client.request import (
     Request,
     Unavailable,
     conversation,
-    one_line,
 )
-from sugar.errors import InputError
+from sugar.errors import InputError, one_line
 
 if TYPE_CHECKING:
     import openai

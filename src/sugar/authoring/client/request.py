@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from sugar.errors import one_line
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -141,8 +143,3 @@ def conversation(prompt: str, repair: Repair | None) -> list[dict[str, str]]:
         {"role": "assistant", "text": repair.text},
         {"role": "user", "text": fix},
     ]
-
-
-def one_line(text: object) -> str:
-    """All printable text on one line."""
-    return "".join(character for character in " ".join(str(text).split()) if character.isprintable())

@@ -3,11 +3,8 @@
 Nothing is loaded before a picture is encoded. The network is touched only when the user names a Hugging Face id.
 """
 
-import hashlib
-import re
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sugar.errors import InputError
+from sugar.hub import Pretrained, files_hash, hub_commit, loading
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,10 +22,6 @@ if TYPE_CHECKING:
 Features = npt.NDArray[np.float32]
 
 PIXELS = "pixels"
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHOWN = 200
-"""Letters of another library's message that are passed on."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +159,7 @@ class ClipFeatures:
     @cached_property
     def fingerprint(self) -> str:
         """Commit of an id, or hash of a folder's weights and settings; and the number format."""
-        return f"{self._commit() if self.folder is None else _folder_hash(self.folder)}-{self.config.dtype}"
+        return f"{self._revision()}-{self.config.dtype}"
 
     def encode(self, images: Sequence["Image.Image"]) -> Features:
         import torch
@@ -189,10 +183,13 @@ class ClipFeatures:
         import torch
         from transformers import AutoConfig, AutoImageProcessor, CLIPVisionModelWithProjection
 
-        source: str = self.name if self.folder is None else str(self.folder)
-        options: dict[str, Any] = {"local_files_only": True} if self.folder else {"revision": self._commit()}
-        with self._loading():
-            config = AutoConfig.from_pretrained(source, **options)
+        pretrained = (
+            Pretrained(str(self.folder), local=True)
+            if self.folder
+            else Pretrained(self.name, local=False, revision=self._revision())
+        )
+        with loading(f"frame features {self.name}: cannot be loaded"):
+            config = pretrained.load(AutoConfig)
             if config.model_type not in ("clip", "clip_vision_model"):
                 raise InputError(f"frame features {self.name}: is a {config.model_type}, no CLIP model; name one")
             if config.model_type == "clip":
@@ -200,60 +197,17 @@ class ClipFeatures:
                 projection_dim, config = config.projection_dim, config.vision_config
                 config.projection_dim = projection_dim
             # Pillow's resizing everywhere: the same features with and without torchvision.
-            processor = AutoImageProcessor.from_pretrained(source, backend="pil", **options)
-            model, report = CLIPVisionModelWithProjection.from_pretrained(
-                source,
-                config=config,
-                dtype=getattr(torch, self.config.dtype),
-                use_safetensors=True,  # a pickle can run code
-                output_loading_info=True,
-                **options,
-            )
+            processor = pretrained.load(AutoImageProcessor, backend="pil")
+            dtype = getattr(torch, self.config.dtype)
+            model, report = pretrained.load_weights(CLIPVisionModelWithProjection, config=config, dtype=dtype)
         if missing := sorted(report["missing_keys"]):
             raise InputError(f"frame features {self.name}: its files lack the weight {missing[0]}; fetch it again")
         return processor, model.eval().requires_grad_(False).to(self.device)
 
-    def _commit(self) -> str:
-        """The commit that the revision stands for, so that what is encoded is what the record says."""
-        revision = self.config.revision or "main"
-        if _COMMIT.fullmatch(revision):
-            return revision
-        from transformers.utils.hub import cached_file, extract_commit_hash
-
-        with self._loading():
-            file = cached_file(self.name, "config.json", revision=revision)
-            commit = extract_commit_hash(file, None)
-        if commit is None:
-            raise InputError(f"frame features {self.name}@{revision}: no commit known; give a full one as revision")
-        return commit
-
-    @contextmanager
-    def _loading(self) -> Iterator[None]:
-        """What goes wrong in reading a model becomes one line; transformers keeps its reports to itself."""
-        import safetensors
-        from transformers.utils import logging as transformers_logging
-
-        verbosity, progress = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        try:
-            yield
-        except InputError:
-            raise
-        except (OSError, ValueError, RuntimeError, ImportError, safetensors.SafetensorError) as error:
-            reason = " ".join(str(error).split())[:_SHOWN]
-            raise InputError(f"frame features {self.name}: cannot be loaded ({reason})") from error
-        finally:
-            transformers_logging.set_verbosity(verbosity)
-            if progress:
-                transformers_logging.enable_progress_bar()
-
-
-def _folder_hash(folder: Path) -> str:
-    """SHA-256 of all in a model folder that changes a feature."""
-    digest = hashlib.sha256()
-    for path in [*sorted(folder.glob("*.safetensors")), folder / "config.json", folder / "preprocessor_config.json"]:
-        if path.is_file():
-            with path.open("rb") as file:
-                digest.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()};".encode())
-    return digest.hexdigest()
+    def _revision(self) -> str:
+        """The commit of an id, or a hash over everything in a folder that changes a feature."""
+        if self.folder is None:
+            revision = self.config.revision or "main"
+            return hub_commit(self.name, revision, f"frame features {self.name}@{revision}")
+        weights = sorted(self.folder.glob("*.safetensors"))
+        return files_hash([*weights, self.folder / "config.json", self.folder / "preprocessor_config.json"])

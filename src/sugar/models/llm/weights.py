@@ -1,11 +1,8 @@
 """An LLM's files: loading the frozen base, hashing it, putting LoRA on, saving and loading the adapters."""
 
 import hashlib
-import logging
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,11 +15,11 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging as transformers_logging
 
 from sugar.config import at_least, between
 from sugar.errors import InputError
 from sugar.files import atomic_folder
+from sugar.hub import Pretrained, quiet
 
 BUILT_IN = "sugar-lm"
 BUILT_IN_FOLDER = Path(__file__).parent / "shipped" / BUILT_IN
@@ -95,19 +92,16 @@ def load_base(config: LanguageConfig) -> tuple[PreTrainedModel, PreTrainedTokeni
         InputError: the folder lacks config, tokenizer or weights; the hub id cannot be had; weights lack or do not fit.
     """
     found = find_base(config)
-    source, local = str(found), isinstance(found, Path)
+    local = isinstance(found, Path)
+    pretrained = Pretrained(str(found), local, config.revision)
     try:
-        with _quiet():
+        with quiet(progress=sys.stderr.isatty()):
             # First, though the others read it as well: with no network each would try for half a minute.
-            AutoConfig.from_pretrained(source, revision=config.revision, local_files_only=local)
-            tokenizer = AutoTokenizer.from_pretrained(source, revision=config.revision, local_files_only=local)
-            model, loaded = AutoModelForCausalLM.from_pretrained(
-                source,
-                revision=config.revision,
-                local_files_only=local,
+            pretrained.load(AutoConfig)
+            tokenizer = pretrained.load(AutoTokenizer)
+            model, loaded = pretrained.load_weights(
+                AutoModelForCausalLM,
                 dtype=config.dtype if config.dtype == "auto" else getattr(torch, config.dtype),
-                use_safetensors=True,
-                output_loading_info=True,
                 ignore_mismatched_sizes=True,  # refused below, by name
             )
     except Exception as error:  # of damaged files the libraries raise whatever they stumble over
@@ -196,25 +190,6 @@ def load_adapter(model: PeftModel, folder: Path, config: LanguageConfig) -> None
         raise InputError(f"{folder}: adapter of another LLM than {config.name}; name the run's own") from error
     if result.unexpected_keys or any(".lora_" in name for name in result.missing_keys):
         raise InputError(f"{folder}: adapter of another LLM than {config.name}; name the run's own")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Errors are reported in one line, not also by the libraries; and no progress bar in logs and pipes."""
-    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
-    levels = [logger.level for logger in loggers]
-    hide_bar = not sys.stderr.isatty() and transformers_logging.is_progress_bar_enabled()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    if hide_bar:
-        transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if hide_bar:
-            transformers_logging.enable_progress_bar()
 
 
 def _check_folder(folder: Path) -> None:

@@ -87,7 +87,7 @@ class KnowledgeLoss(nn.Module):
         return loss, logs
 
     def _draw(self, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Per clip one motion text and n visual texts of its class, at random (DESIGN D5): bank indices.
+        """Per clip one motion text and n visual texts of its class, at random (docs/design.md, D5): bank indices.
 
         Every clip draws as many, on every process: a class with fewer texts of a kind gives some of them twice, one
         without any gives others of its own. A bank of names alone gives one a clip.
