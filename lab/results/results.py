@@ -3,7 +3,7 @@
     python lab/results/results.py take NAME REPORT [REPORT ...]                     # every scorer, mean over seeds
     python lab/results/results.py take NAME --column LABEL REPORT ... --column LABEL REPORT ...  # top-1 side by side
     python lab/results/results.py take NAME --row LABEL REPORT ... --row LABEL REPORT ...     # a protocol each row
-    python lab/results/results.py take NAME FILE      # table.json of `sugar ablate`, or JSON that a benchmark printed
+    python lab/results/results.py take NAME FILE  # table.json of `sugar lab ablate`, or JSON that a benchmark printed
     python lab/results/results.py write
 
 `take` writes the figures of finished reports (folders of `sugar eval`) to lab/results/data/NAME.json. Reports of one

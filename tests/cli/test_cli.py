@@ -97,17 +97,17 @@ def test_eval_reports_every_scorer(run: Path, tmp_path: Path, capsys: pytest.Cap
     assert main(["eval", str(run), "--out", str(tmp_path / "val"), "--split", "validation", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 8
     report_folder = str(tmp_path / "report")
-    assert main(["compare", report_folder, report_folder, "--json"]) == 0
+    assert main(["lab", "compare", report_folder, report_folder, "--json"]) == 0
     compared = json.loads(capsys.readouterr().out)["scores"]
     assert {figures["differences"]["top1"]["difference"] for figures in compared.values()} == {0.0}
-    refused(capsys, ["compare", report_folder, str(tmp_path / "val")], "clips")
-    refused(capsys, ["compare", report_folder, str(tmp_path / "nothing")], "nothing")
+    refused(capsys, ["lab", "compare", report_folder, str(tmp_path / "val")], "clips")
+    refused(capsys, ["lab", "compare", report_folder, str(tmp_path / "nothing")], "nothing")
 
 
 def test_ablate_refuses_what_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.yaml").write_text("title: x\n")
     flags = ["--out", str(tmp_path / "out"), "--seeds", "0", "2", "--rows", "a row", "another"]
-    refused(capsys, ["ablate", str(tmp_path / "t.yaml"), *flags], "t.yaml")
+    refused(capsys, ["lab", "ablate", str(tmp_path / "t.yaml"), *flags], "t.yaml")
     assert not (tmp_path / "out").exists()
 
 
@@ -167,7 +167,7 @@ def test_predict_takes_files_stores_and_standard_input(
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(json.dumps(as_dict) for _ in range(2))))
     capsys.readouterr()
     sources = [str(tmp_path / "clip.npz"), str(tmp_path / "clip.json"), "-"]
-    assert main(["predict", str(run), *sources, "--json"]) == 0
+    assert main(["predict", "--model", str(run), *sources, "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [f["clip_id"] for f in found] == ["clip", "mine", "mine", "mine"]
     for one in found:
@@ -176,22 +176,24 @@ def test_predict_takes_files_stores_and_standard_input(
         assert one["facts"]["measured"].endswith(".")
         assert all(claim["holds"] in (True, False, None) for claim in one["facts"]["claims"])
         assert sum(one["scores"]["llm"].values()) == pytest.approx(1, abs=1e-3)
-    assert main(["predict", str(run), str(store), "--candidates", "sit down,ride a horse", "--json"]) == 0
+    assert main(["predict", "--model", str(run), str(store), "--candidates", "sit down,ride a horse", "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(Store.open(store))
     assert {json.loads(line)["label"] for line in lines} <= {"sit down", "ride a horse"}
     assert "motion" not in json.loads(lines[0])["scores"]  # nothing is known of how one rides a horse
     clip = str(tmp_path / "clip.json")
-    assert main(["predict", str(run), clip, "--candidates", "march on the spot,jumping jacks", "--json"]) == 0
+    assert (
+        main(["predict", "--model", str(run), clip, "--candidates", "march on the spot,jumping jacks", "--json"]) == 0
+    )
     assert "motion" in json.loads(capsys.readouterr().out)["scores"]  # the run's pack knows both
-    refused(capsys, ["predict", str(run), clip, "--candidates", "a,b", "--knowledge", "none"], "none")
+    refused(capsys, ["predict", "--model", str(run), clip, "--candidates", "a,b", "--knowledge", "none"], "none")
 
 
 def test_predict_reads_clips_in_the_runs_own_layout_and_by_their_dataset_yaml(
     run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = Store.open(store)[0]
-    assert main(["predict", str(run), str(store), "--json"]) == 0
+    assert main(["predict", "--model", str(run), str(store), "--json"]) == 0
     expected = json.loads(capsys.readouterr().out.splitlines()[0])["scores"]["text"]
     own = shutil.copytree(run, tmp_path / "run")
     about = json.loads((own / "classes.json").read_text())
@@ -201,17 +203,17 @@ def test_predict_reads_clips_in_the_runs_own_layout_and_by_their_dataset_yaml(
     np.savez(tmp_path / "mine" / "a.npz", joints=clip.joints, layout="rig25")
     np.savez(tmp_path / "mine" / "b.npz", joints=clip.joints[..., [0, 2, 1]] * [1000, -1000, 1000])
     sources = [str(tmp_path / "mine" / "a.npz"), str(tmp_path / "mine" / "b.npz"), str(tmp_path / "mine")]
-    refused(capsys, ["predict", str(own), sources[2]], "it is no store", "sugar data import files")
+    refused(capsys, ["predict", "--model", str(own), sources[2]], "it is no store", "sugar data import files")
     (tmp_path / "mine" / "dataset.yaml").write_text("{units: mm, up: z}")
-    assert main(["predict", str(own), *sources[1:2], "--json"]) == 0
+    assert main(["predict", "--model", str(own), *sources[1:2], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scores"]["text"] == pytest.approx(expected, abs=1e-3)
     (tmp_path / "mine" / "dataset.yaml").unlink()
-    assert main(["predict", str(own), *sources[:1], "--json"]) == 0
+    assert main(["predict", "--model", str(own), *sources[:1], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["scores"]["text"] == pytest.approx(expected, abs=1e-3)
-    refused(capsys, ["predict", str(run), *sources[:1]], "rig25")
+    refused(capsys, ["predict", "--model", str(run), *sources[:1]], "rig25")
     (tmp_path / "mine" / "a.npz").unlink()
     (tmp_path / "mine" / "dataset.yaml").write_text("{units: mm, up: z}")
-    assert main(["predict", str(own), *sources[2:], "--json"]) == 0
+    assert main(["predict", "--model", str(own), *sources[2:], "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["clip_id"] == "b"
     assert found["scores"]["text"] == pytest.approx(expected, abs=1e-3)
@@ -283,7 +285,7 @@ def test_a_run_with_a_missing_file(
 ) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / part).unlink()
-    refused(capsys, ["predict", str(copy), str(store)], str(tmp_path))
+    refused(capsys, ["predict", "--model", str(copy), str(store)], str(tmp_path))
     refused(capsys, ["eval", str(copy), "--out", str(tmp_path / "report")], str(tmp_path))
     assert not (tmp_path / "report").exists()
 
@@ -293,11 +295,11 @@ def test_a_run_of_another_version(run: Path, store: Path, tmp_path: Path, capsys
     described = json.loads((copy / "classes.json").read_text())
     for written in (described["format"] + 1, "new"):
         (copy / "classes.json").write_text(json.dumps(described | {"format": written}))
-        refused(capsys, ["predict", str(copy), str(store)], f"format {written!r}", "train again")
+        refused(capsys, ["predict", "--model", str(copy), str(store)], f"format {written!r}", "train again")
     del described["format"]  # as the first runs were written
     (copy / "classes.json").write_text(json.dumps(described))
     shutil.copy(copy / "projection.safetensors", copy / "encoder.safetensors")
-    refused(capsys, ["predict", str(copy), str(store)], "encoder.safetensors", "older version")
+    refused(capsys, ["predict", "--model", str(copy), str(store)], "encoder.safetensors", "older version")
 
 
 def clip_json(**changes: object) -> str:
@@ -325,24 +327,26 @@ def clip_json(**changes: object) -> str:
 )
 def test_bad_clips(text: str, words: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "clip.json").write_text(text)
-    refused(capsys, ["predict", str(run), str(tmp_path / "clip.json")], "clip.json", words)
+    refused(capsys, ["predict", "--model", str(run), str(tmp_path / "clip.json")], "clip.json", words)
 
 
 def test_bad_use_of_predict(run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    predict = ["predict", str(run), str(store), "--candidates"]
+    predict = ["predict", "--model", str(run), str(store), "--candidates"]
     refused(capsys, [*predict, ""], "--candidates", "empty")
     refused(capsys, [*predict, " , "], "--candidates", "empty")
     refused(capsys, [*predict, "sit down,stand up,sit down"], "'sit down'", "twice")
-    refused(capsys, ["predict", str(run), str(tmp_path / "gone.json")], "gone.json")
+    refused(capsys, ["predict", "--model", str(run), str(tmp_path / "gone.json")], "gone.json")
     (tmp_path / "clip.txt").write_text("x")
-    refused(capsys, ["predict", str(run), str(tmp_path / "clip.txt")], "neither of MSR Action3D")
-    refused(capsys, ["predict", str(tmp_path), str(store)], str(tmp_path))
+    refused(capsys, ["predict", "--model", str(run), str(tmp_path / "clip.txt")], "neither of MSR Action3D")
+    refused(capsys, ["predict", "--model", str(tmp_path), str(store)], str(tmp_path))
     other = {"joints": np.ones((3, 20, 3)).tolist(), "layout": "kinect20"}
     (tmp_path / "other.json").write_text(json.dumps(other))
-    refused(capsys, ["predict", str(run), str(tmp_path / "other.json")], "at one point")
+    refused(capsys, ["predict", "--model", str(run), str(tmp_path / "other.json")], "at one point")
     other = {"joints": np.random.default_rng(0).random((3, 17, 2)).tolist(), "layout": "coco17"}
     (tmp_path / "other.json").write_text(json.dumps(other))
-    refused(capsys, ["predict", str(run), str(tmp_path / "other.json")], "coco17 cannot become 3-D layout ntu25")
+    refused(
+        capsys, ["predict", "--model", str(run), str(tmp_path / "other.json")], "coco17 cannot become 3-D layout ntu25"
+    )
     with pytest.raises(InputError, match="twice"):
         Recognizer.load(run).recognize(Store.open(store)[0], candidates=["a", "a"])
 

@@ -31,13 +31,15 @@ def test_candidates_come_from_a_file_or_a_list(content: bytes, tmp_path: Path) -
 
 @pytest.mark.parametrize("given", ["gone/names", "gone.txt", "GONE.CSV", ".", "/"])
 def test_candidates_of_a_file_that_is_not_there(given: str, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(capsys, ["predict", "run", "clip.json", "--candidates", given], f"--candidates {given}: no such file")
+    refused(
+        capsys, ["predict", "--model", "run", "clip.json", "--candidates", given], f"--candidates {given}: no such file"
+    )
 
 
 def test_candidates_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "utf16"
     path.write_text("sit\nstand", encoding="utf-16")
-    refused(capsys, ["predict", "run", "clip.json", "--candidates", str(path)], str(path), "UTF-8")
+    refused(capsys, ["predict", "--model", "run", "clip.json", "--candidates", str(path)], str(path), "UTF-8")
 
 
 CLIP = SkeletonClip(np.random.default_rng(0).normal(size=(4, 1, 20, 3)), KINECT20)
@@ -69,7 +71,7 @@ def test_a_closed_standard_input() -> None:
         list(read_clips("-", None))
 
 
-@pytest.mark.parametrize("command", [["eval", "run"], ["ablate", "table.yaml"]])
+@pytest.mark.parametrize("command", [["eval", "run"], ["lab", "ablate", "table.yaml"]])
 @pytest.mark.parametrize("out", ["file", "file/report"])
 def test_a_folder_that_cannot_be_made_is_refused_before_any_work(
     command: list[str], out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

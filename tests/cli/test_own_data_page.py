@@ -152,7 +152,7 @@ def test_the_model_is_there_and_speaks(played: Played) -> None:
     report = json.loads((played.folder / "report" / "report.json").read_text())
     assert report["n"] == 24
     assert list(report["scores"]) == ["fc", "text", "motion", "llm", "fused"]
-    one = "sugar predict run my_clips/throw/P09_take1_cam3.csv"
+    one = "sugar predict my_clips/throw/P09_take1_cam3.csv --model run"
     assert re.match(r"P09_take1_cam3: (throw|sit down|kick a ball) \(\d+%\)\. \w", played.printed[one])
     assert re.match(
         r"P09_take1_cam3: (throw|catch a ball) ", played.printed[f'{one} --candidates "throw,catch a ball"']
@@ -182,10 +182,10 @@ def test_own_rig_is_turned_scaled_and_recognized(played: Played) -> None:
         assert (ours.label, ours.subject, ours.clip_id) == ("throw", clip.subject, f"P{clip.subject:02}")
         assert np.allclose(ours.joints, retarget(clip, layout).joints, atol=1e-5)
     assert not store.manifest.rejected
-    by_store = re.findall(r"^P\d\d: .*", played.printed["sugar predict run rig_store"], re.MULTILINE)
+    by_store = re.findall(r"^P\d\d: .*", played.printed["sugar predict rig_store --model run"], re.MULTILINE)
     assert len(by_store) == 3
     # A file is read as the dataset.yaml beside it says, so it gets the same answer as the imported clip.
-    assert by_store[2] in played.printed["sugar predict run rig_clips/P03.npz"].splitlines()
+    assert by_store[2] in played.printed["sugar predict rig_clips/P03.npz --model run"].splitlines()
 
 
 def test_the_ten_sentences_are_of_the_vocabulary() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sugar.cli.main import _parser
+from sugar.cli.derive import Command, find
+from sugar.cli.main import COMMANDS
 from sugar.config import parse_config, read_config
 from sugar.training.config import RunConfig
 
@@ -26,10 +27,12 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_a_documented_command_is_parsed(command: str) -> None:
     words = shlex.split(command.replace("$seed", "0"), comments=True)[1:]
-    given = _parser(words).parse_args(words)
+    command_found, name, rest = find(COMMANDS, words)
+    assert isinstance(command_found, Command)
+    given = command_found.parser(name).parse_args(rest)
     if words[0] == "train":
-        written = any(f"`{given.train.config}`\n\n```yaml" in page.read_text(encoding="utf-8") for page in PAGES)
-        assert written or (ROOT / given.train.config).is_file()
+        written = any(f"`{given.config}`\n\n```yaml" in page.read_text(encoding="utf-8") for page in PAGES)
+        assert written or (ROOT / given.config).is_file()
 
 
 def test_a_config_for_other_data_leaves_out_no_clips_of_its_own() -> None:

@@ -17,6 +17,7 @@ from sugar.models.scorers.fusion import Fusion
 from sugar.skeleton.layouts import NTU25
 from sugar.training.config import RunConfig
 from sugar.training.context import prepare
+from sugar.training.run import choose_fusion, write_run
 from sugar.workflows import fit_fusion
 from sugar.workflows.cross_validation import Parts
 
@@ -53,7 +54,7 @@ def config(tmp_path: Path) -> Path:
 def test_weights_come_from_held_out_answers_and_go_into_a_run(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["fit-fusion", str(config), "--by", "camera", "--out", str(tmp_path / "out")]
+    command = ["lab", "fit-fusion", str(config), "--by", "camera", "--out", str(tmp_path / "out")]
     assert main(command) == 0
     said = " ".join(capsys.readouterr().err.split())
     assert "fused: top-1" in said
@@ -82,7 +83,9 @@ def test_weights_come_from_held_out_answers_and_go_into_a_run(
     values = yaml.safe_load(config.read_text()) | {"fusion": str(tmp_path / "out/fusion.json")}
     parsed, _ = parse_config(RunConfig, values, where="test")
     run = prepare(parsed, tmp_path / "run")
-    assert run.finish().fusion == fusion
+    choose_fusion(run)
+    write_run(run)
+    assert run.model.fusion == fusion
     parsed.model.motion.weight = 0
     with pytest.raises(InputError, match=r"fusion\.json weighs \['llm', 'motion', 'text'\], but this run has"):
         prepare(parsed, tmp_path / "other")
@@ -127,7 +130,7 @@ def _parsed(config: Path) -> RunConfig:
 def test_what_cannot_be_fitted_in_parts_is_one_line(
     arguments: list[str], said: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["fit-fusion", str(config), "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert main(["lab", "fit-fusion", str(config), "--out", str(tmp_path / "out"), *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -67,7 +67,7 @@ def test_single_clips_of_classes_that_look_alike_are_believed() -> None:
 def test_exchanged_labels_are_found_listed_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = write_clips(tmp_path, exchanged=3)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(values(tmp_path, exclude="not read here")))
-    command = ["check-labels", str(tmp_path / "c.yaml"), "--by", "camera", "--out", str(tmp_path / "out")]
+    command = ["lab", "label-issues", str(tmp_path / "c.yaml"), "--by", "camera", "--out", str(tmp_path / "out")]
     assert main(command) == 0
     listing = (tmp_path / "out/doubtful.txt").read_text()
     assert sorted(line for line in listing.splitlines() if not line.startswith("#")) == wrong
@@ -107,7 +107,7 @@ def test_what_cannot_be_judged_in_parts_is_one_line(
 ) -> None:
     write_clips(tmp_path)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(values(tmp_path)))
-    assert main(["check-labels", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert main(["lab", "label-issues", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "out"), *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

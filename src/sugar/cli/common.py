@@ -4,13 +4,6 @@ import json
 import sys
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
-
-def new_parser(description: str | None) -> ArgumentParser:
-    """A parser whose errors are exceptions, for `sugar.cli.main.main` to print."""
-    return ArgumentParser(exit_on_error=False, allow_abbrev=False, description=description)
-
 
 def print_json(value: Any) -> None:
     """One JSON object on a line of standard output, with escapes where its encoding lacks characters."""

@@ -2,16 +2,16 @@
 
 import sys
 from collections.abc import Iterable, Sequence, Sized
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from sugar.cli.common import new_parser, print_json
+from sugar.cli.common import print_json
+from sugar.cli.derive import Command, Commands
 from sugar.datasets.formats.benchmarks.kinetics import KineticsReader
 from sugar.datasets.formats.benchmarks.msr_action3d import MsrAction3DReader
 from sugar.datasets.formats.benchmarks.ntu import Ntu60Reader, Ntu120Reader
@@ -52,85 +52,14 @@ _FEW = 5
 """Ids of clips that are shown as examples."""
 
 
-def add_data_commands(data: ArgumentParser) -> None:
-    """Give the parser of `sugar data` its commands."""
-    commands = data.add_subcommands(dest="what")
+def data_import(reader: Reader, source: Path, store: Path, *, workers: int = 0) -> None:
+    """Import a data set into a store.
 
-    import_ = new_parser(data_import.__doc__)
-    commands.add_subcommand("import", import_, help=data_import.__doc__)
-    formats = import_.add_subcommands(dest="format")
-    for name, reader in FORMATS.items():
-        command = new_parser(reader.__doc__)
-        command.add_argument("source", type=Path, help="folder, zip or tar archive, or file, as distributed")
-        command.add_argument("store", type=Path, help="folder of the new store")
-        command.add_argument("--workers", type=int, default=0, help="processes that read; 0: as many as cores")
-        command.add_class_arguments(reader, None)
-        formats.add_subcommand(name, command, help=(reader.__doc__ or "").splitlines()[0])
-
-    command = new_parser(data_combine.__doc__)
-    command.add_argument("out", type=Path, help="folder of the new store")
-    command.add_argument("stores", type=str, nargs="+", help="STORE=PROTOCOL, each")
-    command.add_argument("--layout", type=str | None, help="common joint layout; the first store's if not given")
-    commands.add_subcommand("combine", command, help=data_combine.__doc__)
-
-    command = new_parser(data_export.__doc__)
-    command.add_argument("form", type=Form, help="what to write")
-    command.add_argument("store", type=Path, help="folder of a store")
-    command.add_argument("out", type=Path, help="new file (pyskl) or folder")
-    command.add_argument("--protocol", type=str | None, help="pyskl: write its two sides as splits")
-    commands.add_subcommand("export", command, help=data_export.__doc__)
-
-    command = new_parser(data_info.__doc__)
-    command.add_argument("store", type=Path, help="folder of a store")
-    command.add_argument("--protocol", type=str | None, help="also print what trains and what tests")
-    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    commands.add_subcommand("info", command, help=data_info.__doc__)
-
-    command = new_parser(data_show.__doc__)
-    command.add_argument("source", type=Path, help="folder of a store, or a clip file")
-    command.add_argument("clip_id", type=str | None, nargs="?", help="which clip; the first if not given")
-    command.add_argument("--out", type=Path, required=True, help="a .gif, .mp4 or .html file")
-    command.add_argument("--views", type=str, default="front,side", help="from where: front, side, top")
-    command.add_argument("--size", type=int, default=360, help="width and height of a view in pixels")
-    commands.add_subcommand("show", command, help=data_show.__doc__)
-
-    command = new_parser(data_stats.__doc__)
-    command.add_argument("store", type=Path, help="folder of a store")
-    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    commands.add_subcommand("stats", command, help=data_stats.__doc__)
-
-    command = new_parser(data_validate.__doc__)
-    command.add_argument("path", type=Path, help="store or clip file")
-    command.add_argument("--knowledge", type=str | None, help="a pack: also find labels that the joints contradict")
-    command.add_argument("--json", action="store_true", help="one JSON list on standard output")
-    commands.add_subcommand("validate", command, help=data_validate.__doc__)
-
-
-def run_data(given: Namespace) -> None:
-    """Run the `data` command that was given."""
-    a = given[given.what]
-    match given.what:
-        case "import":
-            b = a[a.format]
-            kind = FORMATS[a.format]
-            options = {field.name: b[field.name] for field in fields(kind)}
-            data_import(kind(**options), b.source, b.store, b.workers)
-        case "combine":
-            data_combine(a.out, a.stores, a.layout)
-        case "export":
-            data_export(a.form, a.store, a.out, a.protocol)
-        case "info":
-            data_info(a.store, a.protocol, a.json)
-        case "show":
-            data_show(a.source, a.clip_id, a.out, a.views.split(","), a.size)
-        case "stats":
-            data_stats(a.store, a.json)
-        case "validate":
-            data_validate(a.path, a.knowledge, a.json)
-
-
-def data_import(reader: Reader, source: Path, store: Path, workers: int) -> None:
-    """Import a data set into a store."""
+    Args:
+        source: folder, zip or tar archive, or file, as distributed
+        store: folder of the new store
+        workers: processes that read; 0: as many as cores
+    """
     from sugar.datasets.store.importing import import_data
 
     if workers < 0:
@@ -144,8 +73,14 @@ def data_import(reader: Reader, source: Path, store: Path, workers: int) -> None
     print(f"{store}: {_count(written, 'clip')} of {_count(written.classes, 'class')}, {len(rejected)} rejected")
 
 
-def data_combine(out: Path, stores: Sequence[str], layout: str | None) -> None:
-    """Several stores as one, in one joint layout, with a protocol that keeps every clip on its side."""
+def data_combine(out: Path, *stores: str, layout: str | None = None) -> None:
+    """Join several stores, in one joint layout, with a protocol that keeps every clip on its side.
+
+    Args:
+        out: folder of the new store
+        stores: STORE=PROTOCOL, each
+        layout: common joint layout; the first store's if not given
+    """
     from sugar.datasets.protocols.protocols import get_protocol
     from sugar.datasets.store.combine import PROTOCOL_FILE, combine_stores
     from sugar.datasets.store.store import Store
@@ -161,8 +96,15 @@ def data_combine(out: Path, stores: Sequence[str], layout: str | None) -> None:
     print(f"{out}: {_count(combined, 'clip')} of {_count(combined.classes, 'class')}; protocol {out / PROTOCOL_FILE}")
 
 
-def data_export(form: Form, store: Path, out: Path, protocol: str | None) -> None:
-    """Write a store as files that other tools read."""
+def data_export(form: Form, store: Path, out: Path, *, protocol: str | None = None) -> None:
+    """Write a store as files that other tools read.
+
+    Args:
+        form: what to write
+        store: folder of a store
+        out: new file (pyskl) or folder
+        protocol: pyskl: write its two sides as splits
+    """
     from sugar.datasets.formats.pyskl import write_pyskl
     from sugar.datasets.protocols.protocols import ValidationConfig, get_protocol, split
     from sugar.datasets.store.export import write_files
@@ -189,8 +131,14 @@ def data_export(form: Form, store: Path, out: Path, protocol: str | None) -> Non
     print(f"{out}: {_count(opened, 'clip')}; their class names are in {names} (import pyskl ... --classes {names})")
 
 
-def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
-    """What a store holds, and how a protocol splits it."""
+def data_info(store: Path, *, protocol: str | None = None, json: bool = False) -> None:
+    """Print what a store holds, and how a protocol splits it.
+
+    Args:
+        store: folder of a store
+        protocol: also print what trains and what tests
+        json: one JSON object on standard output
+    """
     from sugar.datasets.protocols.protocols import describe_split, get_protocol
     from sugar.datasets.store.store import Store
 
@@ -199,7 +147,7 @@ def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
     described["first_clips"] = list(opened.clip_ids[:_FEW])
     if protocol is not None:
         described["protocol"] = describe_split(opened, get_protocol(protocol))
-    if as_json:
+    if json:
         print_json(described)
         return
     for key, value in described.items():
@@ -210,8 +158,18 @@ def data_info(store: Path, protocol: str | None, as_json: bool) -> None:
         print(f"{key}: {_in_words(value)}")
 
 
-def data_show(source: Path, clip_id: str | None, out: Path, views: Sequence[View], size: int) -> None:
-    """Draw a clip of a store or a file as a GIF, an MP4 or a page."""
+def data_show(
+    source: Path, clip_id: str | None = None, *, out: Path, views: str = "front,side", size: int = 360
+) -> None:
+    """Draw a clip of a store or a file as a GIF, an MP4 or a page.
+
+    Args:
+        source: folder of a store, or a clip file
+        clip_id: which clip; the first if not given
+        out: a .gif, .mp4 or .html file
+        views: from where: front, side, top
+        size: width and height of a view in pixels
+    """
     from sugar.datasets.store.store import Store
     from sugar.inference.sources import read_clips
     from sugar.reports.show import show_clip
@@ -229,7 +187,7 @@ def data_show(source: Path, clip_id: str | None, out: Path, views: Sequence[View
             ids.append(clip.clip_id)
         else:
             raise _no_clip(str(source), clip_id, ids)
-    show_clip(clip, out, views, size)
+    show_clip(clip, out, [cast(View, view) for view in views.split(",")], size)
     print(f"{out}: {clip.clip_id}, {clip.num_frames / clip.fps:.1f} s" + (f", {clip.label}" if clip.label else ""))
 
 
@@ -240,14 +198,19 @@ def _no_clip(where: str, clip_id: str | None, ids: Sequence[str]) -> InputError:
     return InputError(f"{where}: it has no clip {clip_id!r}; its {_count(ids, 'clip')}: {few}")
 
 
-def data_stats(store: Path, as_json: bool) -> None:
-    """A store in figures: lengths, classes, gaps, missing joints, how steady its bones are."""
+def data_stats(store: Path, *, json: bool = False) -> None:
+    """Print a store in figures: lengths, classes, gaps, missing joints, how steady its bones are.
+
+    Args:
+        store: folder of a store
+        json: one JSON object on standard output
+    """
     from sugar.datasets.diagnostics.statistics import store_figures
     from sugar.datasets.store.store import Store
 
     opened = Store.open(store)
     figures = store_figures(opened, _watched(len(opened), "measuring")).to_dict()
-    if as_json:
+    if json:
         print_json(figures)
         return
     for key in ("name", "layout", "clips", "unlabeled"):
@@ -272,8 +235,14 @@ def data_stats(store: Path, as_json: bool) -> None:
     console.print(table)
 
 
-def data_validate(path: Path, knowledge: str | None, as_json: bool) -> None:
-    """Check a store or an input file: what is wrong, where, and how to fix it."""
+def data_validate(path: Path, *, knowledge: str | None = None, json: bool = False) -> None:
+    """Check a store or an input file: what is wrong, where, and how to fix it.
+
+    Args:
+        path: store or clip file
+        knowledge: a pack: also find labels that the joints contradict
+        json: one JSON list on standard output
+    """
     from sugar.datasets.diagnostics.posture_labels import label_findings
     from sugar.datasets.diagnostics.statistics import findings, store_figures
     from sugar.datasets.store.store import Store
@@ -286,7 +255,7 @@ def data_validate(path: Path, knowledge: str | None, as_json: bool) -> None:
         if knowledge is not None:
             raise InputError(f"{path}: --knowledge compares the labels of a store; import the clips first")
         clips = [clip.clip_id for clip in read_clips(str(path), sys.stdin)]
-        print_json([]) if as_json else print(f"{path}: {_count(clips, 'valid clip')}")
+        print_json([]) if json else print(f"{path}: {_count(clips, 'valid clip')}")
         return
     store = Store.open(path)
     pack = None if knowledge is None else load_pack(knowledge)
@@ -297,7 +266,7 @@ def data_validate(path: Path, knowledge: str | None, as_json: bool) -> None:
             (store[i] for i in _watched(len(store), "comparing")),
             {entry.name: entry.motion_sentences for entry in pack.classes},
         )
-    if as_json:
+    if json:
         print_json([asdict(finding) for finding in found])
         return
     for finding in found:
@@ -321,3 +290,17 @@ def _in_words(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{name} {_in_words(part)}" for name, part in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+COMMANDS: Commands = {
+    "import": {
+        name: Command(data_import, f"{reader.__module__}:{reader.__name__}", file="", about=reader.__doc__ or "")
+        for name, reader in FORMATS.items()
+    },
+    "combine": Command(data_combine),
+    "export": Command(data_export),
+    "info": Command(data_info),
+    "show": Command(data_show),
+    "stats": Command(data_stats),
+    "validate": Command(data_validate),
+}

@@ -1,85 +1,39 @@
 """The `sugar knowledge` commands: one typed function each."""
 
-import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, replace
+from json import loads
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser, Namespace
-
-from sugar.cli.common import new_parser, print_json
-from sugar.config import add_config, parse_config, read_config
+from sugar.cli.common import print_json
+from sugar.cli.derive import Command, Commands
 from sugar.errors import InputError
 from sugar.files import write_text
 
-_PACK = "name of a shipped pack, or a YAML file"
+if TYPE_CHECKING:
+    from sugar.authoring.config import BuildConfig, ContrastConfig
 
 
-def add_knowledge_commands(knowledge: ArgumentParser, command_line: Sequence[str]) -> None:
-    """Give the parser of `sugar knowledge` its commands; the flags of `build` are the fields of its config."""
-    commands = knowledge.add_subcommands(dest="what")
+def knowledge_build(config: "BuildConfig", *, out: Path, dry_run: bool = False, max_cost: float | None = None) -> None:
+    """Ask models for the texts of an action list; what was answered before is not asked again.
 
-    build = _build_parser() if command_line[:2] == ["knowledge", "build"] else new_parser(None)
-    commands.add_subcommand("build", build, help=knowledge_build.__doc__)
-
-    contrast = _contrast_parser() if command_line[:2] == ["knowledge", "contrast"] else new_parser(None)
-    commands.add_subcommand("contrast", contrast, help=knowledge_contrast.__doc__)
-
-    command = new_parser(knowledge_validate.__doc__)
-    command.add_argument("pack", type=str, help=_PACK)
-    command.add_argument("--json", action="store_true", help="one JSON list on standard output")
-    commands.add_subcommand("validate", command, help=knowledge_validate.__doc__)
-
-    command = new_parser(knowledge_show.__doc__)
-    command.add_argument("pack", type=str, help=_PACK)
-    command.add_argument("--class", type=str | None, help="print only this class")
-    command.add_argument("--out", type=Path | None, help="a .html file: write a page in place of printing")
-    commands.add_subcommand("show", command, help=knowledge_show.__doc__)
-
-    command = new_parser(knowledge_diff.__doc__)
-    command.add_argument("a", type=str, help=_PACK)
-    command.add_argument("b", type=str, help=_PACK)
-    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    commands.add_subcommand("diff", command, help=knowledge_diff.__doc__)
-
-
-def run_knowledge(given: Namespace, arguments: Sequence[str]) -> None:
-    """Run the command that was parsed; ``arguments`` are those after `knowledge`."""
-    a = given[given.what]
-    match given.what:
-        case "build":
-            knowledge_build(arguments[1:])
-        case "contrast":
-            knowledge_contrast(arguments[1:])
-        case "validate":
-            knowledge_validate(a.pack, a.json)
-        case "show":
-            knowledge_show(a.pack, a["class"], a.out)
-        case "diff":
-            knowledge_diff(a.a, a.b, a.json)
-
-
-def knowledge_build(arguments: Sequence[str]) -> None:
-    """Ask models for the texts of an action list; what was answered before is not asked again."""
+    Args:
+        out: folder of the pack, its origins and its journal
+        dry_run: show what would be asked, and ask nothing
+        max_cost: short for --running.max_cost
+    """
     _needs_ask()
     from sugar.authoring.build import PACK, build_knowledge
     from sugar.authoring.client.progress import AskingProgress
     from sugar.authoring.client.runner import DryRunner, ModelRunner
-    from sugar.authoring.config import BuildConfig, check_build
+    from sugar.authoring.config import check_build
     from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
 
-    parser = _build_parser()
-    path = parser.parse_args(list(arguments)).config
-    values = {} if path is None else read_config(Path(path))
-    where = str(path or "command line")
-    config, given = parse_config(BuildConfig, values, where=where, parser=parser, arguments=arguments)
-    if given["max_cost"] is not None:
-        config.running = replace(config.running, max_cost=given["max_cost"])
+    if max_cost is not None:
+        config = replace(config, running=replace(config.running, max_cost=max_cost))
     check_build(config)
-    out: Path = given["out"]
-    if given["dry_run"]:
+    if dry_run:
         dry = DryRunner(config.provider, config.running, out / "journal")
         build_knowledge(config, out, dry, draw=_draw)
         for line in dry.lines():
@@ -102,43 +56,50 @@ def knowledge_build(arguments: Sequence[str]) -> None:
     _report(out / PACK, built.failures, runner.summary.left)
 
 
-def knowledge_contrast(arguments: Sequence[str]) -> None:
-    """Ask again about classes of a pack that are easily confused: how do they differ in motion?"""
+def knowledge_contrast(config: "ContrastConfig", pack: str, *, out: Path, dry_run: bool = False) -> None:
+    """Ask again about classes of a pack that are easily confused: how do they differ in motion?
+
+    Args:
+        pack: name of a shipped pack, or a YAML file
+        out: YAML file of the new pack; its journal lies beside it
+        dry_run: name the pairs, and ask nothing
+    """
     _needs_ask()
     from sugar.authoring.build import confusable_pairs, contrast_pack
     from sugar.authoring.client.progress import AskingProgress
     from sugar.authoring.client.runner import ModelRunner
-    from sugar.authoring.config import ContrastConfig
     from sugar.knowledge.embed import TextEncoderConfig, load_text_encoder
     from sugar.knowledge.pack import load_pack
     from sugar.knowledge.pack_file import write_pack
 
-    parser = _contrast_parser()
-    config, given = parse_config(ContrastConfig, {}, where="command line", parser=parser, arguments=arguments)
-    pack = load_pack(given["pack"])
-    pairs = confusable_pairs(pack, config.contrast, load_text_encoder(TextEncoderConfig()))
+    loaded = load_pack(pack)
+    pairs = confusable_pairs(loaded, config.contrast, load_text_encoder(TextEncoderConfig()))
     for pair in pairs:
         print(f"{pair.first} / {pair.second}: {pair.value:.2f}, {pair.why}")
-    if given["dry_run"]:
+    if dry_run:
         return
-    out: Path = given["out"]
     with AskingProgress() as progress:
         runner = ModelRunner(config.provider, config.running, out.with_suffix(".journal"), progress=progress)
-        new, _ = contrast_pack(pack, pairs, runner)
+        new, _ = contrast_pack(loaded, pairs, runner)
     write_pack(new, out)
     print(runner.summary.text())
     _report(out, runner.failures, runner.summary.left)
 
 
-def knowledge_validate(pack: str, as_json: bool) -> None:
-    """Check a knowledge pack: parts, counts, texts that two classes share."""
+def knowledge_validate(pack: str, *, json: bool = False) -> None:
+    """Check a knowledge pack: parts, counts, texts that two classes share.
+
+    Args:
+        pack: name of a shipped pack, or a YAML file
+        json: one JSON list on standard output
+    """
     from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_encoder
     from sugar.knowledge.pack import load_pack
     from sugar.knowledge.quality.checks import check_pack
 
     findings = check_pack(load_pack(pack), load_text_encoder(TextEncoderConfig()), cache=EmbeddingCache())
     errors = sum(finding.severity == "error" for finding in findings)
-    if as_json:
+    if json:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
@@ -148,8 +109,14 @@ def knowledge_validate(pack: str, as_json: bool) -> None:
         raise InputError(f"knowledge pack {pack}: {errors} errors; fix them")
 
 
-def knowledge_show(pack: str, class_: str | None, out: Path | None) -> None:
-    """Print a knowledge pack, or one class of it; or show it as a page, with what its classes have in common."""
+def knowledge_show(pack: str, *, class_: str | None = None, out: Path | None = None) -> None:
+    """Print a knowledge pack, or one class of it; or write it as a page, with what its classes have in common.
+
+    Args:
+        pack: name of a shipped pack, or a YAML file
+        class_: print only this class
+        out: a .html file: write a page in place of printing
+    """
     from sugar.knowledge.pack import load_pack
 
     if out is not None and out.suffix.lower() != ".html":
@@ -166,15 +133,21 @@ def knowledge_show(pack: str, class_: str | None, out: Path | None) -> None:
                 print(_printable(f"  {kind}: {text}"))
 
 
-def knowledge_diff(a: str, b: str, as_json: bool) -> None:
-    """Compare two knowledge packs: texts that differ, and what that does to the likeness of their classes."""
+def knowledge_diff(a: str, b: str, *, json: bool = False) -> None:
+    """Compare two knowledge packs: texts that differ, and what that does to the likeness of their classes.
+
+    Args:
+        a: name of a shipped pack, or a YAML file
+        b: the other one
+        json: one JSON object on standard output
+    """
     from sugar.knowledge.embed import EmbeddingCache, TextEncoderConfig, load_text_encoder
     from sugar.knowledge.pack import load_pack
     from sugar.knowledge.quality.pack_difference import difference
 
     encoder = load_text_encoder(TextEncoderConfig())
     found = difference(load_pack(a), load_pack(b), encoder, EmbeddingCache())
-    if as_json:
+    if json:
         print_json(found.to_json())
     else:
         for line in found.lines():
@@ -196,7 +169,7 @@ def _origins(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except ValueError:
         raise InputError(f"{path}: is damaged; build the pack again, nothing is asked twice") from None
 
@@ -237,26 +210,10 @@ def _printable(line: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
-def _build_parser() -> ArgumentParser:
-    _needs_ask()
-    from sugar.authoring.config import BuildConfig
-
-    parser = new_parser(knowledge_build.__doc__)
-    parser.add_argument("config", type=str | None, nargs="?", help="YAML file; every flag below may stand in it")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the pack, its origins and its journal")
-    parser.add_argument("--dry_run", action="store_true", help="show what would be asked, and ask nothing")
-    parser.add_argument("--max_cost", type=float | None, help="short for --running.max_cost")
-    add_config(parser, BuildConfig)
-    return parser
-
-
-def _contrast_parser() -> ArgumentParser:
-    _needs_ask()
-    from sugar.authoring.config import ContrastConfig
-
-    parser = new_parser(knowledge_contrast.__doc__)
-    parser.add_argument("pack", type=str, help=_PACK)
-    parser.add_argument("--out", type=Path, required=True, help="YAML file of the new pack; its journal lies beside it")
-    parser.add_argument("--dry_run", action="store_true", help="name the pairs, and ask nothing")
-    add_config(parser, ContrastConfig)
-    return parser
+COMMANDS: Commands = {
+    "build": Command(knowledge_build, "sugar.authoring.config:BuildConfig", file="optional"),
+    "contrast": Command(knowledge_contrast, "sugar.authoring.config:ContrastConfig", file=""),
+    "validate": Command(knowledge_validate),
+    "show": Command(knowledge_show),
+    "diff": Command(knowledge_diff),
+}

@@ -1,4 +1,4 @@
-"""Two evaluations of the same clips set against each other, clip by clip: `sugar compare RUN_A RUN_B`.
+"""Two evaluations of the same clips set against each other, clip by clip: `sugar lab compare RUN_A RUN_B`.
 
 Each side is one report, or several of one recipe, one a training seed. A clip's figures are averaged over the seeds of
 its side, and the clip is the unit that is drawn: an interval says how far a difference would move with other clips. How

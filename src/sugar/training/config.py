@@ -28,7 +28,7 @@ class DataConfig:
     """Keep preprocessed clips in memory."""
     exclude: str = ""
     """A file of ids, one a line, of clips that are not trained on though the protocol trains on them; the run's record
-    names them. `sugar check-labels` writes such a list of those whose labels are doubtful."""
+    names them. `sugar lab label-issues` writes such a list of those whose labels are doubtful."""
     relabel: str = ""
     """A file of lines ``ID: CLASS``: labels that the store has wrong, which the run takes thus; its record names the
     clips. `sugar eval` takes the store's own labels."""
@@ -145,8 +145,8 @@ class RunConfig:
     instruction: InstructionConfig = field(default_factory=InstructionConfig)
     """Stage 2."""
     fusion: str = ""
-    """A file of the fusion's weights, written by `sugar fit-fusion`; empty: they are chosen on the validation clips, or
-    equal where there are none."""
+    """A file of the fusion's weights, written by `sugar lab fit-fusion`; empty: chosen on validation clips, or equal
+    where there are none."""
     seed: int = 0
     """Seed of everything random."""
 

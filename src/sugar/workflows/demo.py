@@ -116,7 +116,7 @@ def run_demo(out: Path, *, seed: int, overwrite: bool, console: Console) -> dict
     )
     write_text(out / "report.html", render_demo_page(story))
     console.print(f"The report: {out / 'report.html'}")
-    console.print(f"Try: sugar predict {run} {next(iter(sorted((out / 'clips').iterdir())))}")
+    console.print(f"Try: sugar predict {next(iter(sorted((out / 'clips').iterdir())))} --model {run}")
     return result
 
 

@@ -75,7 +75,7 @@ def _judged(model: Sugar, parts: Parts, part: Indices) -> Table:
 
 
 def _listing(found: Sequence[Doubt], parts: Parts, recordings: Sequence[tuple[int, ...]], of: str) -> str:
-    lines = [f"# Doubtful training labels of {of}; made by `sugar check-labels`, read by data.exclude."]
+    lines = [f"# Doubtful training labels of {of}; made by `sugar lab label-issues`, read by data.exclude."]
     for doubt in found:
         numbers = zip(RECORDING, recordings[doubt.clips[0]], strict=True)
         where = ", ".join(f"{name} {number}" for name, number in numbers if number >= 0)
