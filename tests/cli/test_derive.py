@@ -65,12 +65,14 @@ def test_an_unknown_command_names_the_known_ones() -> None:
         find(COMMANDS, ["data", "inform"])
 
 
-@pytest.mark.parametrize("words", [["--help"], ["predict", "--help"], ["lab", "--help"], ["demo", "--wrong"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["predict", "--help"], ["lab", "--help"], ["demo", "--wrong"], ["train", "missing.yaml"]]
+)
 def test_help_and_wrong_flags_load_no_torch(words: list[str]) -> None:
     code = (
         "import sys; from sugar.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
+        "assert not {'torch', 'transformers', 'accelerate', 'peft'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True)

@@ -64,6 +64,8 @@ class Command:
         Raises:
             ArgumentError, InputError: the command line or the config file is wrong.
         """
+        if self.config and self.file and command_line and not command_line[0].startswith("-"):
+            read_config(Path(command_line[0]))  # before the config's class is imported, which may take seconds
         parser, kind = self.parser(name), self.config_class()
         first: list[Any] = []
         given = parser.parse_args(list(command_line))
