@@ -292,7 +292,7 @@ WRONG: list[tuple[Wrong, list[str]]] = [
     (lambda: None, ["data info store --protocol subject:20-30"]),
     (without("name"), [TRAIN]),
     (without("motion_sentences"), [TRAIN]),
-    (joints(9, 17, 2), ["predict run d/clip.npz"]),
+    (joints(9, 17, 2), ["predict d/clip.npz --model run"]),
     (lambda: None, ["train mine.yaml --out run"]),
 ]
 MESSAGES = re.findall(r"^\| `([^`]+)` \|", PAGE.partition("## When something goes wrong")[2], re.MULTILINE)
